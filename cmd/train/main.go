@@ -1,0 +1,106 @@
+// Command train trains a model and leaves a run folder behind.
+//
+//	go run ./cmd/train                                  the default: a small model of Go code
+//	go run ./cmd/train -config FILE -set train.steps=30
+//	go run ./cmd/train -resume runs/gocode
+//	go run ./cmd/train -print-config
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"trefoil/config"
+	"trefoil/train"
+)
+
+const usage = `usage: train [-config FILE] [-set KEY=VALUE]... [-out DIR]
+       train -resume DIR
+       train [-config FILE] [-set KEY=VALUE]... -print-config
+
+Trains a model and leaves a run folder behind: configuration, metrics, curves,
+checkpoints and a sample of text. Without flags it trains a small BitNet on the
+Go source tree of your Go installation.
+
+`
+
+func main() {
+	err := run(os.Args[1:])
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+	case errors.As(err, new(usageError)):
+		fmt.Fprintln(os.Stderr, "train:", err)
+		os.Exit(2)
+	case errors.Is(err, context.Canceled):
+		os.Exit(130) // what a shell reports of an interrupted program
+	default:
+		fmt.Fprintln(os.Stderr, "train:", err)
+		os.Exit(1)
+	}
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+// assignments collects the -set flags.
+type assignments []string
+
+func (a *assignments) String() string     { return fmt.Sprint(*a) }
+func (a *assignments) Set(s string) error { *a = append(*a, s); return nil }
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("train", flag.ContinueOnError)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), usage)
+		flags.PrintDefaults()
+	}
+	var set assignments
+	path := flags.String("config", "", "YAML `file`; what it leaves out is as -print-config shows")
+	out := flags.String("out", "", "run `folder` (default runs/NAME)")
+	resume := flags.String("resume", "", "continue the run in this `folder`")
+	show := flags.Bool("print-config", false, "print every field with its value and meaning, and stop")
+	flags.Var(&set, "set", "change one field, as `key=value`; may be repeated")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return usageError{err}
+	}
+	switch {
+	case flags.NArg() > 0:
+		return usageError{fmt.Errorf("unexpected argument %q: name a configuration with -config, a field with -set", flags.Arg(0))}
+	case *resume != "" && (*path != "" || *out != "" || len(set) > 0):
+		return usageError{errors.New("-resume takes the configuration of the run that it continues: leave out -config, -out and -set")}
+	}
+	options := train.Options{Dir: *out, Resume: *resume != ""}
+	if options.Resume {
+		options.Dir, *path = *resume, filepath.Join(*resume, "config.yaml")
+	}
+	c, err := load(*path, set)
+	if err != nil {
+		return err
+	}
+	if *show {
+		return c.Print(os.Stdout)
+	}
+	if options.Dir == "" {
+		options.Dir = filepath.Join("runs", c.Name)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return watch(ctx, c, options)
+}
+
+func load(path string, set []string) (config.Config, error) {
+	if path == "" {
+		return config.Parse("default", nil, set...)
+	}
+	return config.Load(path, set...)
+}

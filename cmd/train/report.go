@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"trefoil/config"
+	"trefoil/train"
+)
+
+// reporter writes what a run does: a line an evaluation to standard output,
+// and on a terminal a progress bar below them.
+type reporter struct {
+	dir      string
+	terminal bool
+	bar      *progressbar.ProgressBar
+	stage    string
+}
+
+// watch trains and reports.
+func watch(ctx context.Context, c config.Config, o train.Options) error {
+	r := &reporter{dir: o.Dir, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	o.Prepare, o.Ready, o.Step, o.Evaluated = r.prepare, r.ready, r.step, r.evaluated
+	state, err := train.Run(ctx, c, o)
+	r.endBar()
+	switch {
+	case errors.Is(err, train.ErrExists):
+		return fmt.Errorf("%w: continue it with -resume %s, choose another folder with -out, or delete it", err, o.Dir)
+	case errors.Is(err, context.Canceled) && state.Step > 0:
+		fmt.Printf("\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", state.Step, c.Train.Steps, o.Dir)
+		return err
+	case err != nil:
+		return err
+	}
+	return r.summary(state)
+}
+
+// prepare shows how far reading and encoding the corpus is.
+func (r *reporter) prepare(stage string, done, total int64) {
+	if !r.terminal {
+		if stage != r.stage {
+			fmt.Printf("%s ...\n", stages[stage])
+			r.stage = stage
+		}
+		return
+	}
+	if stage != r.stage {
+		r.endBar()
+		r.bar = progressbar.NewOptions64(total, progressbar.OptionSetDescription(stages[stage]),
+			progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
+		r.stage = stage
+	}
+	r.bar.ChangeMax64(total)
+	r.bar.Set64(done)
+}
+
+// stages are the stages of data.Open in words.
+var stages = map[string]string{
+	"index":      "reading the corpus",
+	"vocabulary": "training the tokenizer",
+	"encode":     "encoding",
+}
+
+func (r *reporter) endBar() {
+	if r.bar != nil {
+		r.bar.Clear()
+		r.bar = nil
+	}
+}
+
+func (r *reporter) ready(p train.Plan) {
+	r.endBar()
+	d := p.Data
+	for _, w := range d.Warnings {
+		fmt.Println("note:", w)
+	}
+	fmt.Printf("%s: %s documents, %s of text; %s tokens to learn from, %s held out, vocabulary %d\n",
+		p.Config.Data.Path, group(d.Documents), bytes(d.Bytes), group(d.Train.Len()), group(d.Heldout.Len()), d.Tokenizer.Vocab())
+	what := "all float32"
+	if p.Ternary > 0 {
+		what = fmt.Sprintf("%s of them ternary", group(p.Ternary))
+	}
+	m, t := p.Config.Model, p.Config.Train
+	fmt.Printf("model: %s parameters, %s; %d layers of width %d, context %d\n", group(p.Parameters), what, m.Layers, m.Dim, m.Context)
+	fmt.Printf("run:   %s, %d steps of %s tokens by %s\n\n", r.dir, t.Steps, group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
+	if p.Step > 0 {
+		fmt.Printf("continuing after step %d\n", p.Step)
+	}
+	fmt.Println("   step  train  held-out  perplexity  accuracy  bits/byte        lr  lambda  tokens/s")
+	if r.terminal {
+		r.bar = progressbar.NewOptions(t.Steps, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("training"),
+			progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionSetItsString("steps"),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+		r.bar.Set(p.Step)
+	}
+}
+
+func (r *reporter) step(step, steps int) {
+	if r.bar != nil {
+		r.bar.Set(step)
+	}
+}
+
+func (r *reporter) evaluated(e train.Record) {
+	if r.bar != nil {
+		r.bar.Clear()
+	}
+	quantized := ""
+	if e.ValLossQuantized != nil {
+		quantized = fmt.Sprintf("  (fully quantized: %.4f)", *e.ValLossQuantized)
+	}
+	fmt.Printf("%7d  %s  %8.4f  %10.2f  %7.1f%%  %9.3f  %.2e  %6.2f  %s%s\n", e.Step, optional("%.3f", e.TrainLoss, 5),
+		*e.ValLoss, math.Exp(*e.ValLoss), 100**e.ValAccuracy, *e.BitsPerByte, e.LR, e.Lambda, optional("%.0f", e.TokensPerSecond, 8), quantized)
+	if r.bar != nil {
+		r.bar.RenderBlank()
+	}
+}
+
+func optional(format string, v *float64, width int) string {
+	if v == nil {
+		return fmt.Sprintf("%*s", width, "-")
+	}
+	return fmt.Sprintf("%*s", width, fmt.Sprintf(format, *v))
+}
+
+func (r *reporter) summary(s train.State) error {
+	fmt.Printf("\nbest: step %d, held-out loss %.4f, perplexity %.2f, fully quantized; peak memory %s\n",
+		s.BestStep, s.BestLoss, math.Exp(s.BestLoss), bytes(train.PeakRSS()))
+	sample, err := os.ReadFile(filepath.Join(r.dir, "sample.txt"))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\na sample:\n%s\n\n", indent(string(sample)))
+	for _, f := range []struct{ name, what string }{
+		{"curves.png", "loss, accuracy, learning rate and lambda (also .svg)"},
+		{"metrics.jsonl", "the same as numbers"},
+		{"checkpoints", "best.safetensors and last.safetensors"},
+		{"sample.txt", "the sample above"},
+	} {
+		fmt.Printf("%-30s %s\n", filepath.Join(r.dir, f.name), f.what)
+	}
+	fmt.Printf("\nnext: go run ./cmd/export %s\n", r.dir)
+	return nil
+}

@@ -1,0 +1,167 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxErrors is how many mistakes are reported.
+const maxErrors = 20
+
+// A decoder puts YAML nodes into Go values and gathers what is wrong.
+type decoder struct {
+	file       string            // name of the file
+	assignment string            // the assignment at work, "" while it is the file
+	places     map[string]string // place at which each field was given: path -> "file:line"
+	errs       []error
+}
+
+// place names where a node is written.
+func (d *decoder) place(n *yaml.Node) string {
+	if d.assignment != "" {
+		return d.assignment
+	}
+	return fmt.Sprintf("%s:%d", d.file, n.Line)
+}
+
+func (d *decoder) fail(path string, n *yaml.Node, format string, args ...any) {
+	d.errs = append(d.errs, located(d.place(n), problem{path, fmt.Sprintf(format, args...)}))
+}
+
+// joined returns the mistakes as one error.
+func (d *decoder) joined() error {
+	if more := len(d.errs) - maxErrors; more > 0 {
+		return errors.Join(append(d.errs[:maxErrors:maxErrors], fmt.Errorf("and %d mistakes more", more))...)
+	}
+	return errors.Join(d.errs...)
+}
+
+// value decodes a node into v, the field at path.
+func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		d.fail(path, n, "anchors and aliases (&, *) are not supported: write the value out")
+		return
+	case v.Kind() == reflect.Pointer:
+		d.pointer(path, n, v)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.structure(path, n, v)
+	case reflect.Slice:
+		d.list(path, n, v)
+	default:
+		d.scalar(path, n, v)
+	}
+}
+
+// pointer decodes a value that may be null.
+func (d *decoder) pointer(path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		v.SetZero()
+		return
+	}
+	target := reflect.New(v.Type().Elem())
+	d.value(path, n, target.Elem())
+	v.Set(target)
+}
+
+// structure decodes a mapping over the values that v has already.
+func (d *decoder) structure(path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind != yaml.MappingNode {
+		d.fail(path, n, "%s is not a mapping: indent its fields beneath it, or leave it out", describe(n))
+		return
+	}
+	lines := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		at := join(path, key.Value)
+		field, ok := fieldNamed(v, key.Value)
+		switch first := lines[key.Value]; {
+		case key.Kind != yaml.ScalarNode || key.Anchor != "":
+			d.fail(path, key, "%s is not the name of a field", describe(key))
+		case !ok:
+			d.fail(at, key, "is not a field: %s", suggest(path, key.Value, v.Type()))
+		case first != 0:
+			d.fail(at, key, "is given twice: remove this or line %d", first)
+		default:
+			lines[key.Value] = key.Line
+			d.places[at] = d.place(key)
+			d.value(at, value, field)
+		}
+	}
+}
+
+// list decodes a sequence in place of what v had.
+func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind != yaml.SequenceNode {
+		d.fail(path, n, "%s is not a list: write [a, b], or [] for none", describe(n))
+		return
+	}
+	v.SetZero()
+	for i, item := range n.Content {
+		element := reflect.New(v.Type().Elem())
+		if e, ok := element.Interface().(interface{ SetDefaults() }); ok {
+			e.SetDefaults()
+		}
+		at := fmt.Sprintf("%s[%d]", path, i)
+		d.places[at] = d.place(item)
+		d.value(at, item, element.Elem())
+		v.Set(reflect.Append(v, element.Elem()))
+	}
+}
+
+// wanted names what a scalar of a kind looks like, for errors.
+var wanted = map[reflect.Kind]string{
+	reflect.Bool: "true or false", reflect.String: "a text: put it in quotes",
+	reflect.Int: "a whole number", reflect.Uint64: "a whole number, 0 or more",
+	reflect.Float64: "a number",
+}
+
+// accepted lists the YAML types that a scalar of a kind may have.
+var accepted = map[reflect.Kind][]string{
+	reflect.Bool: {"!!bool"}, reflect.String: {"!!str"},
+	reflect.Int: {"!!int"}, reflect.Uint64: {"!!int"},
+	reflect.Float64: {"!!int", "!!float"},
+}
+
+func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
+	tags, ok := accepted[v.Kind()]
+	if !ok {
+		panic("config: field " + path + " has the unsupported type " + v.Type().String())
+	}
+	if n.Kind == yaml.ScalarNode {
+		for _, tag := range tags {
+			if n.ShortTag() == tag && n.Decode(v.Addr().Interface()) == nil && finite(v) {
+				return
+			}
+		}
+	}
+	d.fail(path, n, "%s is not %s", describe(n), wanted[v.Kind()])
+}
+
+func finite(v reflect.Value) bool {
+	return !v.CanFloat() || !math.IsNaN(v.Float()) && !math.IsInf(v.Float(), 0)
+}
+
+// describe shows a node in an error.
+func describe(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.ShortTag() == "!!null" && n.Value == "":
+		return "nothing"
+	case len(n.Value) > 60:
+		return fmt.Sprintf("%.60q...", n.Value)
+	case n.ShortTag() == "!!str":
+		return fmt.Sprintf("%q", n.Value)
+	}
+	return n.Value
+}

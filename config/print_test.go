@@ -1,0 +1,127 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"trefoil/schedule"
+)
+
+// everything is a configuration in which no part is left out.
+func everything() Config {
+	c := Default()
+	c.Name = "everything"
+	c.Data.Include = []string{"**/*.go", "a b", "null", "1", "~", "x,y", `q"uo\te`, "tab\t", "ü\u2028"}
+	c.Data.Field = "yes: # no"
+	c.Quantization.Phases = []schedule.Phase{
+		{Name: "true", Share: 0.1, Layers: []string{"blocks.0.*", "*.[qk]"}, Lambda: schedule.Lambda{Shape: schedule.Sigmoid, From: 0.25, To: 0.5},
+			Weights: &schedule.Weights{Bits: 32}, Activations: &schedule.Activations{Bits: 4}, Noise: &schedule.Noise{Kind: schedule.Block, Block: 3}},
+		{Name: "same", Share: 0.2, Lambda: schedule.Lambda{Shape: schedule.Step, To: 1}, Weights: &schedule.Weights{}},
+		{Name: "ternary", Share: 0.7, Lambda: schedule.Lambda{Shape: schedule.Step, To: 1}},
+	}
+	return c
+}
+
+func printed(t *testing.T, c Config) string {
+	t.Helper()
+	var b strings.Builder
+	if err := c.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestPrintParsesBack(t *testing.T) {
+	for _, c := range []Config{Default(), everything()} {
+		text := printed(t, c)
+		got, err := Parse("printed.yaml", []byte(text))
+		if err != nil {
+			t.Errorf("%v\n%s", err, text)
+		} else if !reflect.DeepEqual(got, c) {
+			t.Errorf("got  %+v\nwant %+v\n%s", got, c, text)
+		}
+	}
+}
+
+func TestPrintHasEveryFieldAndMeaning(t *testing.T) {
+	text := printed(t, Default())
+	for _, want := range []string{
+		"train:                   # optimization and evaluation\n  steps: 3000            # updates of the parameters\n",
+		"    vocab: 2048          # bpe: ",
+		"    path: \"\"             # file: ",
+		"  norm_eps: 1e-05        # added",
+		"    - name: blend        # name of the phase",
+		"        shape: linear    # step (to",
+		"    - name: ternary\n      share: 0.7\n      layers: []\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	for _, path := range fieldPaths("", reflect.TypeFor[Config]()) {
+		name := path[strings.LastIndex(path, ".")+1:]
+		if !strings.Contains(text, name+":") {
+			t.Errorf("%s is not printed", path)
+		}
+	}
+}
+
+// Every field that a file can name has a meaning to print.
+func TestEveryFieldIsDocumented(t *testing.T) {
+	paths := fieldPaths("", reflect.TypeFor[Config]())
+	for _, path := range paths {
+		if strings.HasSuffix(path, "!") {
+			t.Errorf("%s: the field has no yaml or no doc tag", path)
+		}
+	}
+	if len(paths) < 60 {
+		t.Errorf("found %d fields only", len(paths))
+	}
+}
+
+// fieldPaths lists the fields that are reachable from a struct; those without
+// tags end in "!".
+func fieldPaths(path string, t reflect.Type) []string {
+	var paths []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		at, element := join(path, f.Tag.Get("yaml")), f.Type
+		paths = append(paths, at)
+		if f.Tag.Get("yaml") == "" || f.Tag.Get("doc") == "" {
+			paths = append(paths, path+"."+f.Name+"!")
+		}
+		for element.Kind() == reflect.Pointer || element.Kind() == reflect.Slice {
+			element = element.Elem()
+		}
+		if element.Kind() == reflect.Struct {
+			paths = append(paths, fieldPaths(at, element)...)
+		}
+	}
+	return paths
+}
+
+// No file makes Parse panic, and what it accepts prints and parses back.
+func FuzzParse(f *testing.F) {
+	for _, c := range []Config{Default(), everything()} {
+		var b strings.Builder
+		c.Print(&b)
+		f.Add(b.String(), "train.steps=30")
+	}
+	f.Add("a: &a [*a]", "quantization.phases[0].noise.kind=block")
+	f.Add("? {a: b}\n: !!float 1", "train={lr: 1}")
+	f.Add("%YAML 1.1\n---\nname: |\n  a\n...\n", "=")
+	f.Fuzz(func(t *testing.T, text, assignment string) {
+		c, err := Parse("fuzz.yaml", []byte(text), assignment)
+		if err != nil {
+			return
+		}
+		again, err := Parse("fuzz.yaml", []byte(printed(t, c)))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, printed(t, c))
+		}
+		if printed(t, again) != printed(t, c) {
+			t.Errorf("%s\nprints and parses to\n%s", printed(t, c), printed(t, again))
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// setFlag introduces an assignment in errors, as on the command line.
+const setFlag = "-set "
+
+// assign makes one assignment, "path=value" with a YAML value, to the
+// configuration root.
+func (d *decoder) assign(assignment string, root reflect.Value) {
+	d.assignment = setFlag + assignment
+	defer func() { d.assignment = "" }()
+	path, text, ok := strings.Cut(assignment, "=")
+	if !ok {
+		d.fail("", nil, "has no value: write it as train.steps=30")
+		return
+	}
+	target, err := lookup(root, path)
+	if err != nil {
+		d.errs = append(d.errs, located(d.assignment, problem{reason: err.Error()}))
+		return
+	}
+	node, err := parseValue(text)
+	if err != nil {
+		d.fail("", nil, "the value %v", err)
+		return
+	}
+	d.places[path] = d.assignment
+	d.value(path, node, target)
+}
+
+// parseValue parses one YAML value.
+func parseValue(text string) (*yaml.Node, error) {
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("is longer than %d bytes", maxFile)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
+		return nil, plain(err)
+	}
+	if doc.Kind == 0 {
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}, nil
+	}
+	return doc.Content[0], nil
+}
+
+// lookup follows a path such as quantization.phases[0].lambda.to from a
+// struct. Structs that are optional are made on the way.
+func lookup(root reflect.Value, path string) (reflect.Value, error) {
+	v, at := root, ""
+	for name := range strings.SplitSeq(path, ".") {
+		name, index, indexed := strings.Cut(name, "[")
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct {
+			return v, fmt.Errorf("%s has no fields: give it a value of its own", at)
+		}
+		field, ok := fieldNamed(v, name)
+		if !ok {
+			return v, fmt.Errorf("%s is not a field: %s", join(at, name), suggest(at, name, v.Type()))
+		}
+		v, at = field, join(at, name)
+		if !indexed {
+			continue
+		}
+		i, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
+		if v.Kind() != reflect.Slice || err != nil || !strings.HasSuffix(index, "]") || i < 0 || i >= v.Len() {
+			return v, fmt.Errorf("%s[%s is not an element of a list: set the whole list, as %s=[...]", at, index, at)
+		}
+		v, at = v.Index(i), fmt.Sprintf("%s[%d]", at, i)
+	}
+	return v, nil
+}

@@ -1,0 +1,34 @@
+// Package data turns text into batches of token ids.
+//
+//	corpus ──> tokenizer ──> token cache ──> Sampler ──> inputs, targets
+//
+// A corpus ([Config]) is the Go source tree of the user's own installation, a
+// text file, a folder or a JSONL file. It is split into documents for training
+// and documents held out, encoded on all cores without ever being held in
+// memory as a whole, and kept on disk as ids, memory-mapped, so that the second
+// run starts at once ([Open]). The cache is keyed by the contents of the corpus
+// and of the tokenizer, and checked by a checksum: a stale or damaged file is
+// encoded again and never read.
+//
+// A [Tokenizer] is byte-level BPE with the split of GPT-2, single characters,
+// single bytes, or whatever a Hugging Face tokenizer.json describes.
+//
+// # Documents
+//
+// Where a corpus has more than one document, each is followed by the special
+// token [EndOfText]. A corpus of one document has no such token: the characters
+// of tiny Shakespeare make a vocabulary of exactly 65. Text is never searched
+// for the names of special tokens: a document that spells "<|endoftext|>" is
+// encoded as these 13 characters, and only the boundary of two documents gives
+// the special id.
+//
+// # Held-out text
+//
+// A document is held out when the first 8 bytes of the SHA-256 of its name, read
+// as a big-endian fraction of 1, are below [Config.Holdout]. Its name is its path
+// below the corpus folder with forward slashes, or its number (from 1) in a JSONL
+// file. So the split depends neither on the machine nor on the order of files on
+// disk, and a document added later moves no other. If that leaves one side empty,
+// the document with the lowest fraction is held out, or the highest is trained on. A
+// corpus of one document is cut by position instead: its last share is held out.
+package data

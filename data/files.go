@@ -1,0 +1,148 @@
+package data
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// fileCorpus is one document a file.
+type fileCorpus struct {
+	documents []string // paths, sorted by name
+	names     []string // paths below the folder of the corpus, with forward slashes
+}
+
+// openFolder lists the files of a folder that match a pattern; without patterns, those
+// that are not hidden.
+func openFolder(root string, include []string) (corpus, error) {
+	c := &fileCorpus{}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("data.path: %w", err)
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(rel)
+		hidden := strings.HasPrefix(entry.Name(), ".") && path != root
+		switch {
+		case entry.IsDir() && hidden && len(include) == 0:
+			return fs.SkipDir
+		case !entry.Type().IsRegular():
+			return nil
+		case len(include) == 0 && !hidden, matchesAny(include, name):
+			c.names = append(c.names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(c.names) == 0 {
+		return nil, fmt.Errorf("data.path: no file of the folder %s matches data.include %q: give patterns such as **/*.txt", root, include)
+	}
+	c.setRoot(root)
+	return c, nil
+}
+
+func matchesAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		return doublestar.MatchUnvalidated(pattern, name)
+	})
+}
+
+// setRoot puts the names in order and finds their paths.
+func (c *fileCorpus) setRoot(root string) {
+	slices.Sort(c.names)
+	c.documents = make([]string, len(c.names))
+	for i, name := range c.names {
+		c.documents[i] = filepath.Join(root, filepath.FromSlash(name))
+	}
+}
+
+func (c *fileCorpus) each(ctx context.Context, visit func(document) error) error {
+	for i, path := range c.documents {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := visitFile(path, c.names[i], visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func visitFile(path, key string, visit func(document) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("data.path: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("data.path: %w", err)
+	}
+	if info.Size() == 0 {
+		return nil
+	}
+	return visit(document{name: path, key: key, size: info.Size(), text: f})
+}
+
+func (c *fileCorpus) index(ctx context.Context, progress func(done int64)) (index, error) {
+	var x index
+	names := sha256.New()
+	block := make([]byte, 1<<20)
+	err := c.each(ctx, func(d document) error {
+		contents := sha256.New()
+		for at := int64(0); at < d.size; {
+			n, err := readBlock(d, block, at)
+			if err != nil {
+				return err
+			}
+			if at == 0 {
+				if err := checkText(d.name, block[:min(n, 64<<10)]); err != nil {
+					return err
+				}
+			}
+			contents.Write(block[:n])
+			at += int64(n)
+			progress(x.bytes + at)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+		x.add(d.key)
+		x.bytes += d.size
+		names.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(d.key))))
+		names.Write([]byte(d.key))
+		names.Write(binary.LittleEndian.AppendUint64(nil, uint64(d.size)))
+		names.Write(contents.Sum(nil))
+		return nil
+	})
+	names.Sum(x.key[:0])
+	return x, err
+}
+
+// readBlock fills block from offset at on, or as far as the document goes.
+func readBlock(d document, block []byte, at int64) (int, error) {
+	block = block[:min(int64(len(block)), d.size-at)]
+	n, err := d.text.ReadAt(block, at)
+	if n == len(block) {
+		return n, nil
+	}
+	if errors.Is(err, io.EOF) {
+		return n, fmt.Errorf("%s became shorter while it was read: run again when nothing writes to it", d.name)
+	}
+	return n, fmt.Errorf("data.path: %w", err)
+}

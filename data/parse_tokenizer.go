@@ -1,0 +1,286 @@
+package data
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxTokenizerJSON = 128 << 20 // bytes
+	maxHoles         = 1024      // ids that no token has
+)
+
+// tokenizerFile is what matters of a tokenizer.json.
+type tokenizerFile struct {
+	AddedTokens  []addedToken    `json:"added_tokens"`
+	Normalizer   json.RawMessage `json:"normalizer"`
+	PreTokenizer json.RawMessage `json:"pre_tokenizer"`
+	Model        json.RawMessage `json:"model"`
+}
+
+type bpeFile struct {
+	Type         string            `json:"type"`
+	Dropout      float64           `json:"dropout"`
+	Prefix       string            `json:"continuing_subword_prefix"`
+	Suffix       string            `json:"end_of_word_suffix"`
+	ByteFallback bool              `json:"byte_fallback"`
+	IgnoreMerges bool              `json:"ignore_merges"`
+	Vocab        map[string]int64  `json:"vocab"`
+	Merges       []json.RawMessage `json:"merges"`
+}
+
+// ParseTokenizer reads a Hugging Face tokenizer.json. Byte-level BPE with the split of
+// GPT-2, and the files of [Tokenizer.JSON], give exactly the ids of Hugging Face's
+// library for text without the names of special tokens. Other tokenizers (WordPiece,
+// Unigram, other splits and normalizers) are left to the sugarme/tokenizer library: they
+// are slow, their ids are as good as that library, and [Tokenizer.TokenBytes] counts the
+// bytes of the token as it stands in the vocabulary.
+func ParseTokenizer(text []byte) (*Tokenizer, error) {
+	var file tokenizerFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return nil, fmt.Errorf("not a tokenizer.json: %w", err)
+	}
+	if isNull(file.Model) {
+		return nil, fmt.Errorf("not a tokenizer.json: it has no model")
+	}
+	split, reason := splitOf(file)
+	if reason == "" {
+		var model bpeFile
+		if model, reason = bpeOf(file.Model, split); reason == "" {
+			return parseByteLevel(text, file, model, split)
+		}
+	}
+	t, err := newLibraryTokenizer(text, file)
+	if err != nil {
+		return nil, fmt.Errorf("it is not byte-level BPE with the split of GPT-2 (%s), and the tokenizer library cannot read it either: %w", reason, err)
+	}
+	return t, nil
+}
+
+// splitKind says what a byte-level tokenizer does to text before its merges.
+type splitKind int
+
+const (
+	wordSplit splitKind = iota // the split of GPT-2
+	noSplit
+	charSplit
+)
+
+// splitOf tells the split of a byte-level tokenizer, or why the file is none.
+func splitOf(file tokenizerFile) (split splitKind, reason string) {
+	if !isNull(file.Normalizer) {
+		return 0, "it has a normalizer"
+	}
+	for _, a := range file.AddedTokens {
+		if !a.Special {
+			return 0, fmt.Sprintf("its added token %q is looked for in text", a.Content)
+		}
+	}
+	var s step
+	if json.Unmarshal(file.PreTokenizer, &s) != nil {
+		return 0, "its pre_tokenizer is of another form"
+	}
+	if s.Type == "Sequence" && len(s.Steps) == 2 {
+		first := s.Steps[0]
+		if first.Type != "Split" || first.Pattern["Regex"] != anyCharacter || first.Behavior != "Isolated" {
+			return 0, "it has another split"
+		}
+		split, s = charSplit, s.Steps[1]
+	}
+	useRegex := s.UseRegex == nil || *s.UseRegex
+	switch {
+	case s.Type != "ByteLevel":
+		return 0, fmt.Sprintf("its pre_tokenizer is %q", s.Type)
+	case s.AddPrefixSpace == nil || *s.AddPrefixSpace:
+		return 0, "it puts a space before text"
+	case split == charSplit && useRegex:
+		return 0, "it has another split"
+	case !useRegex && split != charSplit:
+		split = noSplit
+	}
+	return split, ""
+}
+
+// bpeOf reads a BPE model, or tells why it is none that goes with the split.
+func bpeOf(text json.RawMessage, split splitKind) (model bpeFile, reason string) {
+	if err := json.Unmarshal(text, &model); err != nil {
+		return model, "its model: " + err.Error()
+	}
+	switch {
+	case model.Type != "BPE" && (model.Type != "" || model.Merges == nil):
+		reason = fmt.Sprintf("its model is %q", model.Type)
+	case model.Dropout != 0:
+		reason = "it has dropout"
+	case model.Prefix != "" || model.Suffix != "":
+		reason = "it marks the parts of words"
+	case split != wordSplit && len(model.Merges) > 0:
+		reason = "it merges without splitting into words"
+	case split == charSplit && !model.IgnoreMerges:
+		reason = "it splits characters into bytes"
+	}
+	return model, reason
+}
+
+// parseByteLevel builds the tokenizer of a file that [splitOf] and [bpeOf] accept.
+func parseByteLevel(text []byte, file tokenizerFile, model bpeFile, split splitKind) (*Tokenizer, error) {
+	t := &Tokenizer{json: slices.Clone(text)}
+	if err := t.setTokens(model.Vocab, file.AddedTokens); err != nil {
+		return nil, err
+	}
+	var err error
+	switch split {
+	case wordSplit:
+		t.coder, err = newBPECoder(t, model)
+	case noSplit:
+		t.coder = &byteCoder{ids: byteIDs(t)}
+	case charSplit:
+		t.coder, err = newCharCoder(t)
+	}
+	return t, err
+}
+
+// setTokens fills the table of tokens from the vocabulary and the added tokens.
+func (t *Tokenizer) setTokens(vocab map[string]int64, added []addedToken) error {
+	most := int64(min(maxVocab, len(vocab)+len(added)+maxHoles))
+	ids := make(map[string]int64, len(vocab)+len(added))
+	for token, id := range vocab {
+		ids[token] = id
+	}
+	for _, a := range added {
+		if id, ok := ids[a.Content]; ok && id != a.ID {
+			return fmt.Errorf("token %q has id %d in the vocabulary and %d among the added tokens", a.Content, id, a.ID)
+		}
+		ids[a.Content] = a.ID
+	}
+	size := int64(0)
+	for token, id := range ids {
+		if id < 0 || id >= most {
+			return fmt.Errorf("token %q has id %d: ids of these %d tokens must be from 0 to %d", token, id, len(ids), most-1)
+		}
+		size = max(size, id+1)
+	}
+	if size == 0 {
+		return fmt.Errorf("its vocabulary is empty")
+	}
+	t.tokens, t.special, t.end = make([]string, size), make([]bool, size), -1
+	taken := make([]bool, size)
+	for token, id := range ids {
+		if taken[id] {
+			return fmt.Errorf("id %d belongs to two tokens, one of them %q", id, token)
+		}
+		taken[id] = true
+		t.tokens[id] = token
+		if bytes, ok := fromByteLevel(token); ok {
+			t.tokens[id] = bytes
+		}
+	}
+	t.setSpecial(added)
+	return nil
+}
+
+// endNames are the special tokens that can end a document, by preference.
+var endNames = []string{EndOfText, "<|end_of_text|>", "</s>", "<eos>", "[SEP]"}
+
+func (t *Tokenizer) setSpecial(added []addedToken) {
+	rank := len(endNames)
+	for _, a := range added {
+		if !a.Special {
+			continue
+		}
+		t.special[a.ID], t.tokens[a.ID] = true, a.Content
+		if i := slices.Index(endNames, a.Content); i >= 0 && i < rank {
+			rank, t.end = i, int32(a.ID)
+		}
+	}
+}
+
+// byteIDs finds the token of each byte, -1 if there is none.
+func byteIDs(t *Tokenizer) (ids [256]int32) {
+	for b := range ids {
+		ids[b] = -1
+	}
+	for id, token := range t.tokens {
+		if len(token) == 1 && !t.special[id] {
+			ids[token[0]] = int32(id)
+		}
+	}
+	return ids
+}
+
+func newCharCoder(t *Tokenizer) (*charCoder, error) {
+	c := &charCoder{other: map[rune]int32{}}
+	for b := range c.ascii {
+		c.ascii[b] = -1
+	}
+	for id, token := range t.tokens {
+		if t.special[id] || token == "" {
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(token)
+		if size != len(token) || r == utf8.RuneError && size == 1 {
+			return nil, fmt.Errorf("token %d of a vocabulary of characters is %q: it must be one character", id, token)
+		}
+		if r < utf8.RuneSelf {
+			c.ascii[r] = int32(id)
+		} else {
+			c.other[r] = int32(id)
+		}
+	}
+	return c, nil
+}
+
+func newBPECoder(t *Tokenizer, model bpeFile) (*bpeCoder, error) {
+	b := &bpeCoder{bytes: byteIDs(t), merges: make(map[pair]merge, len(model.Merges))}
+	b.partial = slices.Contains(b.bytes[:], -1)
+	for rank, text := range model.Merges {
+		p, id, err := parseMerge(text, model.Vocab)
+		if err != nil {
+			return nil, fmt.Errorf("model.merges[%d]: %w", rank, err)
+		}
+		if t.special[id] {
+			return nil, fmt.Errorf("model.merges[%d]: it makes the special token %q, which no text may give", rank, t.tokens[id])
+		}
+		b.merges[p] = merge{int32(rank), id}
+	}
+	if model.IgnoreMerges {
+		b.whole = make(map[string]int32, len(t.tokens))
+		for id, token := range t.tokens {
+			if token != "" && !t.special[id] {
+				b.whole[token] = int32(id)
+			}
+		}
+	}
+	return b, nil
+}
+
+// parseMerge reads "left right" or ["left", "right"].
+func parseMerge(text json.RawMessage, vocab map[string]int64) (pair, int32, error) {
+	var parts []string
+	if json.Unmarshal(text, &parts) != nil {
+		var line string
+		if err := json.Unmarshal(text, &line); err != nil {
+			return 0, 0, err
+		}
+		parts = strings.Split(line, " ")
+	}
+	if len(parts) != 2 {
+		return 0, 0, fmt.Errorf("%s is not a pair of tokens", text)
+	}
+	var ids [3]int32
+	for i, token := range []string{parts[0], parts[1], parts[0] + parts[1]} {
+		id, ok := vocab[token]
+		if !ok || id < 0 || id > math.MaxInt32 {
+			return 0, 0, fmt.Errorf("%q is not in the vocabulary", token)
+		}
+		ids[i] = int32(id)
+	}
+	return pairOf(ids[0], ids[1]), ids[2], nil
+}
+
+func isNull(text json.RawMessage) bool {
+	return len(text) == 0 || string(text) == "null"
+}

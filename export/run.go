@@ -1,0 +1,155 @@
+// Package export freezes a training run into a .trefoil file.
+//
+//	run, err := export.Load("runs/gocode")
+//	report, err := run.Export("runs/gocode/model.trefoil", export.Options{...})
+//
+// Freezing rounds each linear layer's float32 weights one last time, with the
+// functions and the scale rule that training used, and keeps the codes and
+// their scale: what the graph computed with is what the file holds. Activation
+// scales for the static mode come from a pass over calibration windows, which
+// are training text.
+package export
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"trefoil/arch"
+	"trefoil/config"
+	"trefoil/data"
+	"trefoil/internal/kernel"
+	"trefoil/internal/safetensors"
+)
+
+// stateKey is the metadata key of a checkpoint's state.
+const stateKey = "trefoil.state"
+
+// State is what an export needs to know about where a run stood.
+type State struct {
+	Step    int     `json:"step"`     // optimizer steps made
+	ValLoss float64 `json:"val_loss"` // held-out loss of the quantized graph, nats a token; 0 if never evaluated
+}
+
+// A Run is what an export reads of a run folder.
+type Run struct {
+	Dir        string
+	Config     config.Config
+	Model      arch.Config
+	Tokenizer  []byte // tokenizer.json
+	Checkpoint string // path of the file that the weights are from
+	State      State
+	Weights    map[string][]float32 // by parameter name
+
+	Calibration, Heldout Windows
+}
+
+// Windows are sequences of tokens of equal length.
+type Windows struct {
+	Tokens []int32 // [N, length]
+	N      int
+}
+
+// Load reads a run folder: its configuration, tokenizer, fixed windows and
+// the best checkpoint, or the last one if there is no best yet.
+func Load(dir string) (*Run, error) {
+	configPath := filepath.Join(dir, "config.yaml")
+	c, err := config.Load(configPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not the folder of a run, for it has no config.yaml: train one with go run ./cmd/train", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{Dir: dir, Config: c}
+	if err := r.loadTokenizer(); err != nil {
+		return nil, err
+	}
+	if err := r.loadCheckpoint(); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Checkpoint, err)
+	}
+	path := filepath.Join(dir, "evaluation.safetensors")
+	if err := r.loadWindows(path); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+func (r *Run) loadTokenizer() error {
+	path := filepath.Join(r.Dir, "tokenizer.json")
+	var err error
+	if r.Tokenizer, err = os.ReadFile(path); err != nil {
+		return err
+	}
+	t, err := data.ParseTokenizer(r.Tokenizer)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	r.Model = r.Config.Model.Arch(t.Vocab())
+	if err := r.Model.Validate(); err != nil {
+		return fmt.Errorf("%s: model: %w", filepath.Join(r.Dir, "config.yaml"), err)
+	}
+	return nil
+}
+
+func (r *Run) loadCheckpoint() error {
+	folder := filepath.Join(r.Dir, "checkpoints")
+	r.Checkpoint = filepath.Join(folder, "best.safetensors")
+	if _, err := os.Stat(r.Checkpoint); errors.Is(err, fs.ErrNotExist) {
+		r.Checkpoint = filepath.Join(folder, "last.safetensors")
+	}
+	f, err := safetensors.Open(r.Checkpoint)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no checkpoint yet: continue the run with go run ./cmd/train -resume %s", r.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if state := f.Metadata(stateKey); state != "" {
+		if err := json.Unmarshal([]byte(state), &r.State); err != nil {
+			return fmt.Errorf("metadata %s: %w", stateKey, err)
+		}
+	}
+	r.Weights = map[string][]float32{}
+	for _, p := range r.Model.Parameters() {
+		w, err := f.Float32(p.Name, p.Shape...)
+		if err != nil {
+			return err
+		}
+		if i := kernel.FirstNonFinite(w); i >= 0 {
+			return fmt.Errorf("tensor %s: element %d is %v, so training failed: train again with a lower learning rate", p.Name, i, w[i])
+		}
+		r.Weights[p.Name] = w
+	}
+	return nil
+}
+
+func (r *Run) loadWindows(path string) error {
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for name, w := range map[string]*Windows{"calibration": &r.Calibration, "heldout": &r.Heldout} {
+		shape, err := f.Shape(name)
+		if err != nil {
+			return err
+		}
+		if len(shape) != 2 || shape[0] < 1 || shape[1] != r.Model.Context+1 {
+			return fmt.Errorf("tensor %s: shape is %v, want [n, %d]", name, shape, r.Model.Context+1)
+		}
+		w.N = shape[0]
+		if w.Tokens, err = f.Int32(name); err != nil {
+			return err
+		}
+		if id := slices.Max(w.Tokens); slices.Min(w.Tokens) < 0 || int(id) >= r.Model.Vocab {
+			return fmt.Errorf("tensor %s: a token is outside of the vocabulary of %d", name, r.Model.Vocab)
+		}
+	}
+	return nil
+}

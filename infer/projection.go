@@ -1,0 +1,119 @@
+package infer
+
+import (
+	"fmt"
+
+	"trefoil/internal/kernel"
+	"trefoil/quant"
+	"trefoil/quant/packed"
+)
+
+// A projection is one or more linear layers that read the same input: their
+// outputs stand side by side.
+type projection struct {
+	parts      []part
+	in, out    int // out: of all parts
+	activation packed.Activation
+	weights    []float32 // [out, in] of all parts if the product is in float32
+}
+
+// A part is one linear layer of a projection.
+type part struct {
+	name       string
+	first, out int            // its columns in the output
+	codes      kernel.Ternary // unless the product is in float32
+	gamma      float32
+}
+
+// projection loads layers that read the same input.
+func (l *loader) projection(names ...string) *projection {
+	tensors := make([]*packed.Tensor, len(names))
+	integer := true
+	p := &projection{}
+	for i, name := range names {
+		t := l.tensor(name)
+		if l.err == nil && t.Activation == nil {
+			l.err = fmt.Errorf("tensor %s: the index does not say how its input is quantized", name)
+		}
+		if l.err != nil {
+			return nil
+		}
+		if i == 0 {
+			p.in, p.activation = t.Shape[1], *t.Activation
+		} else if *t.Activation != p.activation {
+			l.err = fmt.Errorf("tensors %s and %s read the same input with different activation scales", names[0], name)
+			return nil
+		}
+		p.parts = append(p.parts, part{name: name, first: p.out, out: t.Shape[0], gamma: t.Scale})
+		p.out += t.Shape[0]
+		tensors[i] = t
+		integer = integer && t.Type == packed.Ternary && p.quantizesInput()
+	}
+	for i, t := range tensors {
+		if integer {
+			p.parts[i].codes.Pack(t.Codes, t.Shape[0], t.Shape[1])
+		} else {
+			p.weights = appendWeights(p.weights, t)
+		}
+	}
+	return p
+}
+
+// appendWeights appends the float32 values of a matrix.
+func appendWeights(weights []float32, t *packed.Tensor) []float32 {
+	for _, c := range t.Codes {
+		weights = append(weights, float32(c)*t.Scale)
+	}
+	return append(weights, t.Values...)
+}
+
+func (p *projection) quantizesInput() bool { return p.activation.Bits < 32 }
+
+// apply computes y [rows, out] of x [rows, in].
+func (p *projection) apply(w *workspace, y, x []float32, rows int, mode Activations) {
+	if p.quantizesInput() {
+		p.quantize(w, x, rows, mode)
+	}
+	if p.weights == nil {
+		for i := range p.parts {
+			part := &p.parts[i]
+			kernel.MulTernary(y[part.first:], p.out, w.codes, w.scales, &part.codes, part.gamma, rows)
+		}
+		return
+	}
+	if p.quantizesInput() {
+		kernel.DequantizeRows(w.rounded, w.codes, w.scales, rows, p.in)
+		x = w.rounded
+	}
+	kernel.GemmNT(y, x, p.weights, rows, p.out, p.in, false)
+}
+
+// quantize fills w.codes [rows, in] and w.scales [rows].
+func (p *projection) quantize(w *workspace, x []float32, rows int, mode Activations) {
+	top := quant.MaxCode(p.activation.Bits)
+	if mode == Dynamic {
+		kernel.QuantizeRows(w.codes, w.scales, x, rows, p.in, top)
+		return
+	}
+	bound := p.activation.AbsMax
+	if mode == StaticPercentile {
+		bound = p.activation.Percentile
+	}
+	scale := bound / float32(top)
+	kernel.QuantizeRowsStatic(w.codes, x, rows, p.in, scale, top)
+	for r := range rows {
+		w.scales[r] = scale
+	}
+}
+
+// show hands each layer's input and output to a tap.
+func (p *projection) show(tap Tap, y, x []float32, rows int) {
+	for _, part := range p.parts {
+		dense := make([]float32, 0, rows*part.out)
+		for r := range rows {
+			row := y[r*p.out:]
+			dense = append(dense, row[part.first:part.first+part.out]...)
+		}
+		tap(part.name, x[:rows*p.in], dense, rows)
+	}
+}

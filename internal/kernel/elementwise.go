@@ -1,0 +1,101 @@
+package kernel
+
+// Add computes dst = a + b. dst may be a or b.
+func Add[F Float](dst, a, b []F) {
+	chunks(len(dst), grain, func(lo, hi int) {
+		d, a, b := dst[lo:hi], a[lo:hi], b[lo:hi]
+		if v := vector[F](); v != nil {
+			v.add(f32(d), f32(a), f32(b))
+			return
+		}
+		for i := range d {
+			d[i] = a[i] + b[i]
+		}
+	})
+}
+
+// AddScaled computes dst += s * x.
+func AddScaled[F Float](dst, x []F, s F) {
+	chunks(len(dst), grain, func(lo, hi int) {
+		d, x := dst[lo:hi], x[lo:hi]
+		if v := vector[F](); v != nil {
+			v.addScaled(f32(d), f32(x), float32(s))
+			return
+		}
+		for i := range d {
+			d[i] += s * x[i]
+		}
+	})
+}
+
+// Scale computes dst *= s.
+func Scale[F Float](dst []F, s F) {
+	chunks(len(dst), grain, func(lo, hi int) {
+		d := dst[lo:hi]
+		if v := vector[F](); v != nil {
+			v.scale(f32(d), float32(s))
+			return
+		}
+		for i := range d {
+			d[i] *= s
+		}
+	})
+}
+
+// FirstNonFinite returns the index of the first infinity or NaN in x, or -1.
+func FirstNonFinite[F Float](x []F) int {
+	first := make([]int, (len(x)+sumBlock-1)/sumBlock)
+	Parallel(len(first), func(b int) {
+		lo := b * sumBlock
+		if first[b] = firstNonFinite(x[lo:min(len(x), lo+sumBlock)]); first[b] >= 0 {
+			first[b] += lo
+		}
+	})
+	for _, i := range first {
+		if i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func firstNonFinite[F Float](x []F) int {
+	if v := vector[F](); v != nil && v.finite(f32(x)) {
+		return -1
+	}
+	for i, v := range x {
+		if v-v != 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// sumBlock is the number of elements whose squares are summed in one go. It
+// fixes the order of the sum.
+const sumBlock = 32768
+
+// SumSquares returns the sum of x^2, added up in float64 in an order that
+// depends on the length of x only.
+func SumSquares[F Float](x []F) float64 {
+	blocks := (len(x) + sumBlock - 1) / sumBlock
+	partial := make([]float64, blocks)
+	Parallel(blocks, func(b int) {
+		partial[b] = sumSquares(x[b*sumBlock : min(len(x), (b+1)*sumBlock)])
+	})
+	var sum float64
+	for _, s := range partial {
+		sum += s
+	}
+	return sum
+}
+
+func sumSquares[F Float](x []F) (sum float64) {
+	if v := vector[F](); v != nil {
+		return v.sumSquares(f32(x))
+	}
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return sum
+}

@@ -1,0 +1,179 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// eachLevel runs a test at every level that this machine has.
+func eachLevel(t *testing.T, test func(t *testing.T, l Level)) {
+	for l := Portable; l <= min(Best(), AVX512); l++ {
+		t.Run(l.String(), func(t *testing.T) {
+			defer SetLevel(SetLevel(l))
+			test(t, l)
+		})
+	}
+}
+
+// A guarded slice lies between values that no kernel may touch.
+type guarded[F Float] struct {
+	x, all []F
+}
+
+const guard = -7777
+
+func newGuarded[F Float](n int) guarded[F] {
+	const margin = 40
+	all := make([]F, n+2*margin)
+	for i := range all {
+		all[i] = guard
+	}
+	return guarded[F]{all[margin : margin+n : margin+n], all}
+}
+
+func (g guarded[F]) check(t *testing.T, what string) {
+	t.Helper()
+	const margin = 40
+	for i, v := range g.all {
+		if (i < margin || i >= margin+len(g.x)) && v != guard {
+			t.Fatalf("%s: wrote %v at index %d of %d", what, v, i-margin, len(g.x))
+		}
+	}
+}
+
+func random[F Float](r *rand.Rand, n int) guarded[F] {
+	g := newGuarded[F](n)
+	for i := range g.x {
+		g.x[i] = F(r.NormFloat64())
+	}
+	return g
+}
+
+var gemms = []struct {
+	name string
+	f32  func(c, a, b []float32, m, n, k int, add bool)
+	f64  func(c, a, b []float64, m, n, k int, add bool)
+}{
+	{"NN", GemmNN[float32], GemmNN[float64]},
+	{"NT", GemmNT[float32], GemmNT[float64]},
+	{"TN", GemmTN[float32], GemmTN[float64]},
+}
+
+func widen(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
+// near fails unless |got - want| <= bound for each element.
+func near(t *testing.T, what string, got []float32, want []float64, bound float64) {
+	t.Helper()
+	for i, w := range want {
+		if d := math.Abs(float64(got[i]) - w); !(d <= bound) {
+			t.Fatalf("%s: element %d is %v, want %v (bound %g)", what, i, got[i], w, bound)
+		}
+	}
+}
+
+// TestGemm compares with the product in float64; a sum of k products of
+// standard normals is off by some k * 2^-24 times their size at most.
+func TestGemm(t *testing.T) {
+	eachLevel(t, func(t *testing.T, l Level) {
+		r := rand.New(rand.NewPCG(1, 2))
+		shapes := [][3]int{{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 300, 64}, {64, 65, 32}, {7, 31, 193}, {250, 130, 400}, {500, 20, 33}}
+		for range 60 {
+			shapes = append(shapes, [3]int{r.IntN(70), r.IntN(100), r.IntN(60)})
+		}
+		for _, s := range shapes {
+			m, n, k := s[0], s[1], s[2]
+			for _, g := range gemms {
+				for _, add := range []bool{false, true} {
+					a, b, c := random[float32](r, m*k), random[float32](r, k*n), random[float32](r, m*n)
+					want := widen(c.x)
+					g.f64(want, widen(a.x), widen(b.x), m, n, k, add)
+					g.f32(c.x, a.x, b.x, m, n, k, add)
+					what := fmt.Sprintf("%s %v add=%v", g.name, s, add)
+					near(t, what, c.x, want, 1e-5*(1+math.Sqrt(float64(k))))
+					c.check(t, what)
+				}
+			}
+		}
+	})
+}
+
+// TestGemmChain checks the contract on bits: every row of a product equals
+// the product of that row alone, with any number of threads.
+func TestGemmChain(t *testing.T) {
+	eachLevel(t, func(t *testing.T, l Level) {
+		defer SetThreads(SetThreads(1))
+		r := rand.New(rand.NewPCG(3, 4))
+		m, n, k := 261, 129, 421
+		a, b := random[float32](r, m*k).x, random[float32](r, k*n).x
+		all, one := make([]float32, m*n), make([]float32, n)
+		for _, threads := range []int{1, 2, 5} {
+			SetThreads(threads)
+			GemmNT(all, a, b, m, n, k, false)
+			for i := range m {
+				GemmNT(one, a[i*k:(i+1)*k], b, 1, n, k, false)
+				for j := range n {
+					if one[j] != all[i*n+j] {
+						t.Fatalf("%d threads: row %d alone gives %v at column %d, in the batch %v", threads, i, one[j], j, all[i*n+j])
+					}
+				}
+			}
+		}
+	})
+}
+
+// BenchmarkPeak measures what the processor can do at most: the tile of each
+// level again and again on the same few numbers, on one thread and on all.
+func BenchmarkPeak(b *testing.B) {
+	const k = 1 << 16
+	for l := AVX2; l <= min(Best(), AVX512); l++ {
+		g := vectorLevels[l]
+		for _, threads := range []int{1, Threads()} {
+			b.Run(fmt.Sprintf("%v/threads=%d", l, threads), func(b *testing.B) {
+				defer SetThreads(SetThreads(threads))
+				for b.Loop() {
+					Parallel(threads, func(int) {
+						c, x := make([]float32, g.rows*g.cols), make([]float32, g.cols)
+						g.full(&c[0], g.cols, &x[0], 0, 0, &x[0], 0, g.rows, g.cols, k, false)
+					})
+				}
+				reportRate(b, float64(threads*g.rows*g.cols*k))
+			})
+		}
+	}
+}
+
+// reportRate reports GFLOP/s for so many multiply-adds an iteration.
+func reportRate(b *testing.B, multiplyAdds float64) {
+	b.ReportMetric(2*multiplyAdds*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}
+
+func BenchmarkGemm(b *testing.B) {
+	for _, s := range []struct {
+		name    string
+		m, n, k int
+	}{
+		{"1024", 1024, 1024, 1024}, {"256", 256, 256, 256}, {"64x64x32", 64, 64, 32}, {"768x512x128", 768, 512, 128},
+		{"head64x65x128", 64, 65, 128}, {"head768x8192x128", 768, 8192, 128}, {"decode1x8192x256", 1, 8192, 256}, {"decode1x512x256", 1, 512, 256},
+	} {
+		for _, g := range gemms {
+			for l := AVX2; l <= min(Best(), AVX512); l++ {
+				b.Run(s.name+"/"+g.name+"/"+l.String(), func(b *testing.B) {
+					defer SetLevel(SetLevel(l))
+					a, w, c := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
+					for b.Loop() {
+						g.f32(c, a, w, s.m, s.n, s.k, false)
+					}
+					reportRate(b, float64(s.m*s.n*s.k))
+				})
+			}
+		}
+	}
+}

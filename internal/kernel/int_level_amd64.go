@@ -1,0 +1,59 @@
+//go:build !purego
+
+package kernel
+
+//go:generate sh -c "cd _asm && go run . -out ../int_ternary_amd64.s -stubs ../int_ternary_amd64.go -pkg kernel int_ternary"
+//go:generate sh -c "cd _asm && go run . -out ../int_grad_amd64.s -stubs ../int_grad_amd64.go -pkg kernel int_grad"
+//go:generate sh -c "cd _asm && go run . -out ../int_quantize_amd64.s -stubs ../int_quantize_amd64.go -pkg kernel int_quantize"
+
+var integerLevels = [...]*integerKernels{AVX2: &avx2Integers, AVX512: &avx512Integers, VNNI: &vnniIntegers}
+
+var avx2Integers = integerKernels{
+	ternary:           ternaryTiles{cols: 16, rows: []int{4, 2, 1}, tile: ternaryTileAVX2},
+	grad:              wordTiles{cols: 16, rows: 6, tile: gradTileAVX2},
+	packFour:          packFourAVX2,
+	sumBytes:          sumBytesAVX2,
+	interleaveBytes:   interleaveBytesAVX2,
+	interleaveWords:   interleaveWordsAVX2,
+	scaleSums:         scaleSumsAVX2,
+	addScaledSums:     addScaledSumsAVX2,
+	foldSums:          foldSumsAVX2,
+	absMax:            absMaxAVX2,
+	absMaxScaled:      absMaxScaledAVX2,
+	addAbsLanes:       addAbsLanesAVX2,
+	quantize8:         quantize8AVX2,
+	quantize16:        quantize16AVX2,
+	quantizeColumns16: quantizeColumns16AVX2,
+	dequantize8:       dequantize8AVX2,
+	encodeHalf:        encodeHalfAVX2,
+	decodeHalf:        decodeHalfAVX2,
+}
+
+var avx512Integers = integerKernels{
+	ternary:           ternaryTiles{cols: 32, rows: []int{12, 8, 4, 2, 1}, tile: ternaryTileAVX512},
+	grad:              wordTiles{cols: 32, rows: 12, tile: gradTileAVX512},
+	packFour:          packFourAVX2,
+	sumBytes:          sumBytesAVX2,
+	interleaveBytes:   interleaveBytesAVX2,
+	interleaveWords:   interleaveWordsAVX2,
+	scaleSums:         scaleSumsAVX512,
+	addScaledSums:     addScaledSumsAVX512,
+	foldSums:          foldSumsAVX512,
+	absMax:            absMaxAVX512,
+	absMaxScaled:      absMaxScaledAVX512,
+	addAbsLanes:       addAbsLanesAVX512,
+	quantize8:         quantize8AVX512,
+	quantize16:        quantize16AVX512,
+	quantizeColumns16: quantizeColumns16AVX512,
+	dequantize8:       dequantize8AVX512,
+	encodeHalf:        encodeHalfAVX2,
+	decodeHalf:        decodeHalfAVX2,
+}
+
+// vnniIntegers are the AVX-512 kernels, but for the two inner products.
+var vnniIntegers = func() integerKernels {
+	k := avx512Integers
+	k.ternary = ternaryTiles{cols: 32, rows: []int{12, 8, 4, 2, 1}, tile: ternaryTileVNNI}
+	k.grad.tile = gradTileVNNI
+	return k
+}()

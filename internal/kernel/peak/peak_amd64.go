@@ -1,0 +1,15 @@
+//go:build !purego
+
+package peak
+
+//go:generate sh -c "cd ../_asm && go run . -out ../peak/instructions_amd64.s -stubs ../peak/instructions_amd64.go -pkg peak int_peak"
+
+// Measurable instructions. The processor must have them.
+var (
+	VPDPBUSD512   = Instruction{"VPDPBUSD zmm", 64, vpdpbusd512}
+	VPDPWSSD512   = Instruction{"VPDPWSSD zmm", 32, vpdpwssd512}
+	VPMADDUBSW512 = Instruction{"VPMADDUBSW zmm", 64, vpmaddubsw512}
+	VPMADDWD512   = Instruction{"VPMADDWD zmm", 32, vpmaddwd512}
+	VPMADDUBSW256 = Instruction{"VPMADDUBSW ymm", 32, vpmaddubsw256}
+	VPMADDWD256   = Instruction{"VPMADDWD ymm", 16, vpmaddwd256}
+)

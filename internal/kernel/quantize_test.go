@@ -1,0 +1,162 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// oddities are values that quantizers must have an answer to.
+var oddities = []float32{
+	0, float32(math.Copysign(0, -1)), 0.5, -0.5, 1.5, 2.5, -2.5, 1e-5, 1e-30, 1e-38, 1e-45, 3e38, -3e38,
+	float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
+}
+
+// odd returns Gaussian numbers with about count oddities among them.
+func odd(rng *rand.Rand, n, count int) []float32 {
+	s := gaussian[float32](rng, n)
+	for range min(count, n) {
+		s[rng.IntN(n)] = oddities[rng.IntN(len(oddities))]
+	}
+	return s
+}
+
+// againstPortable runs f at the active level and at the portable one, on
+// fenced outputs, and wants the same bits.
+func againstPortable(t *testing.T, codes8, codes16, floats int, f func(c8 []int8, c16 []int16, x []float32)) {
+	t.Helper()
+	run := func() (fenced[int8], fenced[int16], fenced[float32]) {
+		a, b, c := newFenced(codes8, int8(101)), newFenced(codes16, int16(-32768)), newFenced(floats, float32(-77))
+		f(a.s, b.s, c.s)
+		return a, b, c
+	}
+	got8, got16, gotF := run()
+	var want8 fenced[int8]
+	var want16 fenced[int16]
+	var wantF fenced[float32]
+	portably(func() { want8, want16, wantF = run() })
+	same(t, "codes", got8.s, want8.s)
+	same(t, "codes", got16.s, want16.s)
+	same(t, "floats", gotF.s, wantF.s)
+	got8.check(t, "codes")
+	got16.check(t, "codes")
+	gotF.check(t, "floats")
+}
+
+func TestQuantizers(t *testing.T) {
+	eachIntLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range 60 {
+			rows, cols := pick(rng), pick(rng)
+			n := rows * cols
+			x := odd(rng, n, i%3*4)
+			if i%4 == 0 && n > 0 {
+				clear(x[:cols])
+			}
+			qmax := []int{1, 7, 127}[i%3]
+			againstPortable(t, n, 0, rows, func(c []int8, _ []int16, s []float32) { QuantizeRows(c, s, x, rows, cols, qmax) })
+			for _, scale := range []float32{0.01, 0, 1e-42, float32(math.NaN()), float32(math.Inf(1))} {
+				againstPortable(t, n, 0, 0, func(c []int8, _ []int16, _ []float32) { QuantizeRowsStatic(c, x, rows, cols, scale, qmax) })
+				againstPortable(t, n, 0, 0, func(c []int8, _ []int16, _ []float32) { Ternarize(c, x, scale) })
+			}
+			c8, scales := random8(rng, n, -128, 127), odd(rng, rows, 2)
+			againstPortable(t, 0, 0, n, func(_ []int8, _ []int16, f []float32) { DequantizeRows(f, c8, scales, rows, cols) })
+
+			pad := rng.IntN(3)
+			wide := odd(rng, rows*(cols+pad), i%3*4)
+			againstPortable(t, 0, n, rows, func(_ []int8, c []int16, s []float32) {
+				QuantizeGradRows(c, s, wide, cols+pad, rows, cols)
+			})
+			againstPortable(t, 0, n, cols, func(_ []int8, c []int16, s []float32) {
+				QuantizeGradColumns(c, s, wide, cols+pad, scales, rows, cols)
+			})
+		}
+	})
+}
+
+func TestAbsMean(t *testing.T) {
+	eachIntLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(3, 4))
+		for _, n := range []int{0, 1, 31, 32, 33, 4095, 4096, 4097, 8192 + 77, 300_001} {
+			w := heavyTailed(rng, n)
+			if got, want := AbsMean(w), absMeanDefinition(w); got != want {
+				t.Errorf("n = %d: %v, want %v", n, got, want)
+			}
+		}
+	})
+}
+
+// absMeanDefinition is the fixed order of the sum, in as many words.
+func absMeanDefinition(w []float32) float32 {
+	total := 0.0
+	for block := 0; block < len(w); block += 4096 {
+		var lanes [32]float32
+		for i := block; i < min(len(w), block+4096); i++ {
+			lanes[i%32] += float32(math.Abs(float64(w[i])))
+		}
+		for _, half := range []int{16, 8, 4, 2, 1} {
+			for j := range half {
+				lanes[j] += lanes[j+half]
+			}
+		}
+		total += float64(lanes[0])
+	}
+	return max(1e-5, float32(total/float64(max(1, len(w)))))
+}
+
+func TestAbsMeanOfOddities(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	eachIntLevel(t, func(t *testing.T) {
+		w := make([]float32, 5000)
+		same(t, "gamma", []float32{AbsMean(w)}, []float32{1e-5})
+		w[77] = -inf
+		same(t, "gamma", []float32{AbsMean(w)}, []float32{inf})
+		w[4998] = nan
+		same(t, "gamma", []float32{AbsMean(w)}, []float32{nan})
+	})
+}
+
+// TestQuantizeRowsValues has codes worked out by hand.
+func TestQuantizeRowsValues(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	x := []float32{
+		127, -127, 0.5, 1.5, 2.5, -0.5, // scale 1: ties go to even
+		0, 0, 0, 0, 0, 0, // the clamp
+		1, nan, 3, -inf, 0, 2,
+		1, 2, inf, 4, -5, 0,
+	}
+	eachIntLevel(t, func(t *testing.T) {
+		codes, scales := make([]int8, len(x)), make([]float32, 4)
+		QuantizeRows(codes, scales, x, 4, 6, 127)
+		same(t, "scales", scales, []float32{1, float32(1e-5) / 127, nan, inf})
+		same(t, "codes", codes, append([]int8{127, -127, 0, 2, 2, 0}, make([]int8, 18)...))
+	})
+}
+
+func TestQuantizeGradValues(t *testing.T) {
+	const cols = 33
+	g := make([]float32, 3*cols)
+	g[0], g[1], g[2] = 32767, -32767, 2.5
+	g[cols], g[cols+1] = 1e-40, -1e-40 // no finite inverse
+	g[2*cols+32] = -2
+	eachIntLevel(t, func(t *testing.T) {
+		codes, scales := make([]int16, len(g)), make([]float32, 3)
+		QuantizeGradRows(codes, scales, g, cols, 3, cols)
+		same(t, "scales", scales, []float32{1, 0, float32(2) / 32767})
+		want := make([]int16, len(g))
+		want[0], want[1], want[2], want[2*cols+32] = 32767, -32767, 2, -32767
+		same(t, "codes", codes, want)
+		columns := make([]float32, cols)
+		QuantizeGradColumns(codes, columns, g, cols, []float32{2, 1, -4}, 3, cols)
+		same(t, "scales", columns[:4], []float32{2, 2, float32(5) / 32767, 0})
+		if codes[2*cols+32] != 32767 || codes[2] != 32767 || codes[1] != -32767 {
+			t.Errorf("codes %v", codes)
+		}
+	})
+}
+
+func TestTernarizeValues(t *testing.T) {
+	codes := make([]int8, 7)
+	Ternarize(codes, []float32{0.25, 0.26, -0.75, 9, -9, float32(math.NaN()), float32(math.Inf(-1))}, 0.5)
+	same(t, "codes", codes, []int8{0, 1, -1, 1, -1, 0, -1})
+}

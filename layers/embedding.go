@@ -1,0 +1,43 @@
+package layers
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+
+	"trefoil/arch"
+	"trefoil/nn"
+)
+
+// Embedding is a table of token vectors. It stays in float32 and serves as the
+// head too, so that inputs and outputs share it (Press and Wolf 2017,
+// arXiv:1608.05859).
+type Embedding struct {
+	Table *Parameter // [vocab, dim]
+}
+
+// NewEmbedding adds a table to the graph.
+func NewEmbedding(g *G.ExprGraph, name string, vocab, dim int, init Init) *Embedding {
+	return &Embedding{init.matrix(g, name, arch.Embedding, vocab, dim)}
+}
+
+// Forward returns the vectors [tokens, dim] of int32 ids [tokens].
+func (e *Embedding) Forward(ids *G.Node) (*G.Node, error) {
+	y, err := nn.Embedding(e.Table.Node, ids)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.Table.Name, err)
+	}
+	return y, nil
+}
+
+// Head returns the logits [tokens, vocab] of hidden vectors [tokens, dim].
+func (e *Embedding) Head(x *G.Node) (*G.Node, error) {
+	y, err := nn.Linear(x, e.Table.Node)
+	if err != nil {
+		return nil, fmt.Errorf("head: %w", err)
+	}
+	return y, nil
+}
+
+// Parameters returns the table.
+func (e *Embedding) Parameters() []*Parameter { return []*Parameter{e.Table} }

@@ -1,0 +1,38 @@
+package layers
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+
+	"trefoil/arch"
+	"trefoil/nn"
+)
+
+// RMSNorm scales each row to a root mean square of 1 and multiplies it by a
+// learned gain, which starts at 1.
+type RMSNorm struct {
+	Gain *Parameter // [dim]
+	Eps  float64    // added to the mean square
+}
+
+// NewRMSNorm adds the gain of a norm to the graph.
+func NewRMSNorm(g *G.ExprGraph, name string, dim int, eps float64) *RMSNorm {
+	gain := make([]float32, dim)
+	for i := range gain {
+		gain[i] = 1
+	}
+	return &RMSNorm{newParameter(g, arch.Parameter{Name: name, Shape: []int{dim}, Kind: arch.Norm}, gain), eps}
+}
+
+// Forward returns the node of the normalized input, [tokens, dim].
+func (n *RMSNorm) Forward(x *G.Node) (*G.Node, error) {
+	y, err := nn.RMSNorm(x, n.Gain.Node, n.Eps)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", n.Gain.Name, err)
+	}
+	return y, nil
+}
+
+// Parameters returns the gain.
+func (n *RMSNorm) Parameters() []*Parameter { return []*Parameter{n.Gain} }

@@ -1,0 +1,207 @@
+package nn
+
+import (
+	"sync"
+
+	G "gorgonia.org/gorgonia"
+
+	"trefoil/internal/kernel"
+)
+
+// Linear returns the node x W^T for one or more weight matrices, side by
+// side: x is [tokens, in], each of the weights [out_i, in], the result
+// [tokens, sum of out_i].
+//
+// Where x is a node of [FakeQuantActivation] and the weights are nodes of
+// [FakeQuantWeight], and both are exact in this run, the integer codes are
+// multiplied and scaled once; otherwise the float values are multiplied. Both
+// give the gradient with respect to the fake-quantized values: dX = dY W and
+// dW = dY^T X.
+func Linear(x *G.Node, weights ...*G.Node) (*G.Node, error) {
+	const name = "Linear"
+	if len(weights) == 0 || !isMatrix(x) {
+		return nil, shapeError(name, "x [tokens, in] and at least one weight matrix [out, in]", append(G.Nodes{x}, weights...)...)
+	}
+	for _, w := range weights {
+		if !isMatrix(w) || w.Shape()[1] != x.Shape()[1] || !sameType(x, w) {
+			return nil, shapeError(name, "x [tokens, in] and w [out, in] of one element type", x, w)
+		}
+	}
+	return byType(name, x,
+		func() (*G.Node, error) { return newLinear[float32](x, weights) },
+		func() (*G.Node, error) { return newLinear[float64](x, weights) })
+}
+
+// linear is what the forward and backward ops of a Linear share.
+type linear[F kernel.Float] struct {
+	tokens, in, out int
+	parts           []part[F]
+	x               *activationCodes[F] // nil when x is not fake-quantized
+	joined          []F                 // [out, in]: the float weights of all parts, when there are several
+}
+
+// part is one of the weight matrices.
+type part[F kernel.Float] struct {
+	first, out int             // its columns in the result
+	codes      *weightCodes[F] // nil when it is not fake-quantized
+	packed     kernel.Ternary
+}
+
+func newLinear[F kernel.Float](x *G.Node, weights []*G.Node) (*G.Node, error) {
+	l := &linear[F]{tokens: x.Shape()[0], in: x.Shape()[1]}
+	l.x, _ = codesOf(x).(*activationCodes[F])
+	for _, w := range weights {
+		p := part[F]{first: l.out, out: w.Shape()[0]}
+		p.codes, _ = codesOf(w).(*weightCodes[F])
+		l.parts = append(l.parts, p)
+		l.out += p.out
+	}
+	o, y := newOp[F]("Linear", l.tokens, l.out)
+	o.run = func(in []G.Value) error {
+		if l.exact() {
+			l.forward(y)
+		} else {
+			kernel.GemmNT(y, values[F](in[0]), l.weights(in[1:]), l.tokens, l.out, l.in, false)
+		}
+		return nil
+	}
+	o.diff = l.diff
+	return o.apply(append(G.Nodes{x}, weights...)...)
+}
+
+// codesOf returns the codes that stand behind a node, nil if there are none.
+func codesOf(n *G.Node) codes {
+	if o, ok := n.Op().(*op); ok {
+		return o.codes
+	}
+	return nil
+}
+
+// exact reports whether this run multiplies integers.
+func (l *linear[F]) exact() bool {
+	if l.x == nil || !l.x.exact() {
+		return false
+	}
+	for _, p := range l.parts {
+		if p.codes == nil || !p.codes.exact() {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *linear[F]) forward(y []F) {
+	for i := range l.parts {
+		p := &l.parts[i]
+		p.packed.Pack(p.codes.codes, p.out, l.in)
+		kernel.MulTernary(y[p.first:], l.out, l.x.codes, l.x.scales, &p.packed, p.codes.gamma, l.tokens)
+	}
+}
+
+// weights returns the float weights of all parts as one matrix [out, in].
+func (l *linear[F]) weights(parts []G.Value) []F {
+	if len(parts) == 1 {
+		return values[F](parts[0])
+	}
+	if l.joined == nil {
+		l.joined = make([]F, l.out*l.in)
+	}
+	for i, p := range l.parts {
+		copy(l.joined[p.first*l.in:], values[F](parts[i]))
+	}
+	return l.joined
+}
+
+func (l *linear[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
+	gradX, err := l.gradInput(in, out, grad)
+	if err != nil {
+		return nil, err
+	}
+	gradW, err := l.gradWeights(in, out, grad)
+	if err != nil {
+		return nil, err
+	}
+	return append(G.Nodes{gradX}, gradW...), nil
+}
+
+// gradInput returns the node dX = dY W, [tokens, in].
+func (l *linear[F]) gradInput(in G.Nodes, out, grad *G.Node) (*G.Node, error) {
+	o, dx := newOp[F]("LinearGradInput", l.tokens, l.in)
+	o.run = func(in []G.Value) error {
+		dy := values[F](in[0])
+		if l.exact() && l.x.q.GradientBits == 16 {
+			l.backwardInput(dx, dy)
+		} else {
+			kernel.GemmNN(dx, dy, l.weights(in[2:]), l.tokens, l.in, l.out, false)
+		}
+		return nil
+	}
+	return o.apply(append(G.Nodes{grad, out}, in[1:]...)...)
+}
+
+func (l *linear[F]) backwardInput(dx, dy []F) {
+	scales, release := borrow[F](l.tokens)
+	defer release()
+	for i := range l.parts {
+		p := &l.parts[i]
+		codes, release := borrow[int16](l.tokens * p.out)
+		kernel.QuantizeGradRows(codes, scales, dy[p.first:], l.out, l.tokens, p.out)
+		kernel.MulGradInput(dx, codes, scales, p.codes.codes, p.codes.gamma, l.tokens, p.out, l.in, i > 0)
+		release()
+	}
+}
+
+// gradWeights returns a node dW = dY^T X, [out_i, in], for each weight matrix.
+// The first one computes all of them.
+func (l *linear[F]) gradWeights(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
+	dw := make([]F, l.out*l.in)
+	o := newOpOn("LinearGradWeight", dw[:l.parts[0].out*l.in], l.parts[0].out, l.in)
+	o.run = func(in []G.Value) error {
+		dy := values[F](in[0])
+		if l.exact() && l.x.q.GradientBits == 16 {
+			l.backwardWeights(dw, dy)
+		} else {
+			kernel.GemmTN(dw, dy, values[F](in[2]), l.out, l.in, l.tokens, false)
+		}
+		return nil
+	}
+	first, err := o.apply(grad, out, in[0])
+	nodes := G.Nodes{first}
+	for _, p := range l.parts[1:] {
+		if err != nil {
+			return nil, err
+		}
+		var n *G.Node
+		n, err = pick(first, "LinearGradWeight", dw[p.first*l.in:(p.first+p.out)*l.in], p.out, l.in)
+		nodes = append(nodes, n)
+	}
+	return nodes, err
+}
+
+func (l *linear[F]) backwardWeights(dw, dy []F) {
+	codes, releaseCodes := borrow[int16](l.tokens * l.out)
+	defer releaseCodes()
+	scales, releaseScales := borrow[F](l.out)
+	defer releaseScales()
+	kernel.QuantizeGradColumns(codes, scales, dy, l.out, l.x.scales, l.tokens, l.out)
+	kernel.MulGradWeight(dw, codes, scales, l.x.codes, l.tokens, l.out, l.in)
+}
+
+var scratch sync.Map // element type -> *sync.Pool of []T
+
+// borrow returns n elements of scratch memory, their contents undefined, and
+// a function that gives them back.
+func borrow[T any](n int) (s []T, release func()) {
+	var zero T
+	p, ok := scratch.Load(zero)
+	if !ok {
+		p, _ = scratch.LoadOrStore(zero, new(sync.Pool))
+	}
+	pool := p.(*sync.Pool)
+	held, _ := pool.Get().(*[]T)
+	if held == nil || cap(*held) < n {
+		held = new([]T)
+		*held = make([]T, n)
+	}
+	return (*held)[:n], func() { pool.Put(held) }
+}

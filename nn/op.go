@@ -1,0 +1,200 @@
+package nn
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/chewxy/hm"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"trefoil/internal/kernel"
+)
+
+// op is the one implementation of Gorgonia's Op and SDOp in this package. An
+// operation is a closure that fills out, and a closure that builds the nodes
+// of its gradient.
+type op struct {
+	name   string
+	serial uint64 // makes every op's hash unique: Gorgonia merges nodes of equal hashes
+	inputs []kind
+	output kind
+	shape  tensor.Shape
+
+	// out is what Do returns after run has filled it: a dense tensor, or a
+	// pointer to a Gorgonia scalar.
+	out G.Value
+	run func(in []G.Value) error
+
+	// diff returns the gradient for each input; nil for inputs without one.
+	// A nil diff marks an op that has no derivative.
+	diff func(in G.Nodes, out, grad *G.Node) (G.Nodes, error)
+	// hasGradient tells which inputs get a gradient; nil means all.
+	hasGradient []bool
+
+	// codes holds what a fake-quant op knows beyond the float values.
+	codes codes
+}
+
+// kind is the type of a node: number of dimensions, 0 for a scalar, and
+// element type.
+type kind struct {
+	dims int
+	of   tensor.Dtype
+}
+
+func (k kind) hmType() hm.Type {
+	if k.dims == 0 {
+		return k.of
+	}
+	return G.TensorType{Dims: k.dims, Of: k.of}
+}
+
+func kindOf(n *G.Node) kind { return kind{n.Dims(), n.Dtype()} }
+
+var (
+	_ G.Op   = (*op)(nil)
+	_ G.SDOp = (*op)(nil)
+
+	serials atomic.Uint64
+)
+
+func (o *op) Arity() int           { return len(o.inputs) }
+func (o *op) ReturnsPtr() bool     { return false }
+func (o *op) CallsExtern() bool    { return false }
+func (o *op) OverwritesInput() int { return -1 }
+func (o *op) String() string       { return o.name }
+
+// Type returns a new function type at each call: Gorgonia returns types to a
+// pool after use.
+func (o *op) Type() hm.Type {
+	types := make([]hm.Type, 0, len(o.inputs)+1)
+	for _, k := range o.inputs {
+		types = append(types, k.hmType())
+	}
+	return hm.NewFnType(append(types, o.output.hmType())...)
+}
+
+func (o *op) InferShape(...G.DimSizer) (tensor.Shape, error) { return o.shape.Clone(), nil }
+
+func (o *op) WriteHash(h hash.Hash) {
+	h.Write(binary.LittleEndian.AppendUint64([]byte(o.name), o.serial))
+}
+
+func (o *op) Hashcode() uint32 {
+	h := fnv.New32a()
+	o.WriteHash(h)
+	return h.Sum32()
+}
+
+// Do runs the operation. A panic would kill the process, for Gorgonia calls
+// Do on a goroutine of its own: it becomes an error.
+func (o *op) Do(in ...G.Value) (v G.Value, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: %v", o.name, r)
+		}
+	}()
+	if err := o.run(in); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.name, err)
+	}
+	return o.out, nil
+}
+
+func (o *op) DiffWRT(inputs int) []bool {
+	if o.hasGradient != nil {
+		return o.hasGradient
+	}
+	all := o.diff != nil
+	return slices.Repeat([]bool{all}, inputs)
+}
+
+func (o *op) SymDiff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
+	if o.diff == nil {
+		return nil, fmt.Errorf("%s has no derivative", o.name)
+	}
+	return o.diff(in, out, grad)
+}
+
+// apply adds the operation to the graph of its inputs.
+func (o *op) apply(in ...*G.Node) (*G.Node, error) {
+	o.serial = serials.Add(1)
+	o.inputs = make([]kind, len(in))
+	for i, n := range in {
+		o.inputs[i] = kindOf(n)
+	}
+	n, err := G.ApplyOp(o, in...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.name, err)
+	}
+	return n, nil
+}
+
+// newOp returns an op with a dense output of the given shape and of F's type;
+// data is the memory behind the output.
+func newOp[F kernel.Float](name string, shape ...int) (o *op, data []F) {
+	data = make([]F, tensor.Shape(shape).TotalSize())
+	return newOpOn(name, data, shape...), data
+}
+
+// newOpOn is newOp with the output's memory given.
+func newOpOn[F kernel.Float](name string, data []F, shape ...int) *op {
+	dense := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
+	return &op{name: name, shape: tensor.Shape(shape), out: dense, output: kind{len(shape), dense.Dtype()}}
+}
+
+// pick adds a node that hands out data, a side result of the op behind node.
+func pick[F kernel.Float](node *G.Node, name string, data []F, shape ...int) (*G.Node, error) {
+	o := newOpOn(name, data, shape...)
+	o.run = func([]G.Value) error { return nil }
+	return o.apply(node)
+}
+
+// values returns the numbers of a dense tensor or of a scalar.
+func values[T kernel.Float | int32](v G.Value) []T {
+	data, ok := v.Data().([]T)
+	if !ok {
+		panic(fmt.Sprintf("got %T of %v, want %T", v.Data(), v.Shape(), data))
+	}
+	return data
+}
+
+// byType calls the instance of a generic constructor for the element type of n.
+func byType(name string, n *G.Node, f32, f64 func() (*G.Node, error)) (*G.Node, error) {
+	switch n.Dtype() {
+	case tensor.Float32:
+		return f32()
+	case tensor.Float64:
+		return f64()
+	}
+	return nil, fmt.Errorf("%s: element type %v is not supported: use float32 or float64", name, n.Dtype())
+}
+
+// shapeError says which operation got which shapes, and what it wants.
+func shapeError(name, want string, nodes ...*G.Node) error {
+	got := make([]string, len(nodes))
+	for i, n := range nodes {
+		got[i] = fmt.Sprintf("%s %v", n.Name(), n.Shape())
+	}
+	return fmt.Errorf("%s: got %s; want %s", name, strings.Join(got, " and "), want)
+}
+
+// isMatrix reports whether n has two dimensions, none of them empty.
+func isMatrix(n *G.Node) bool {
+	return n.Dims() == 2 && n.Shape()[0] > 0 && n.Shape()[1] > 0
+}
+
+// sameType reports whether all nodes have one element type.
+func sameType(nodes ...*G.Node) bool {
+	for _, n := range nodes {
+		if n.Dtype() != nodes[0].Dtype() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,169 @@
+package schedule
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path"
+)
+
+// Bits of a number that is not quantized.
+const Float = 32
+
+// TernaryBits is how a ternary weight is written in a configuration: log2(3),
+// rounded.
+const TernaryBits = 1.58
+
+// Scales of ternary weights.
+const (
+	AbsMean = "absmean"
+	Median  = "median"
+)
+
+// Straight-through estimators.
+const (
+	Identity = "identity" // the gradient passes unchanged (BitNet)
+	Clipped  = "clipped"  // no gradient where the value is outside the grid
+	Tanh     = "tanh"     // the gradient fades with 1 - tanh^2
+)
+
+// Kinds of noise.
+const (
+	NoNoise  = "none"
+	Uniform  = "uniform"
+	Gaussian = "gaussian"
+	Block    = "block" // blocks of weights are quantized at random, the others stay float (Quant-Noise, 2004.07320)
+)
+
+// Weights says how the weights of a linear layer are quantized.
+type Weights struct {
+	Bits  float64 `yaml:"bits" doc:"1.58 (ternary) or 32 (float32)"`
+	Scale string  `yaml:"scale" doc:"scale of a ternary tensor: absmean or median"`
+}
+
+// Activations says how the input of a linear layer is quantized.
+type Activations struct {
+	Bits int `yaml:"bits" doc:"bits of a linear layer's input, one scale a token: 2 to 8, or 32 (float32)"`
+}
+
+// Noise is added to the weights in training only.
+type Noise struct {
+	Kind     string  `yaml:"kind" doc:"noise on the weights while training: none, uniform, gaussian or block"`
+	Strength float64 `yaml:"strength" doc:"factor of the kinds uniform and gaussian; 1 is as strong as rounding"`
+	Block    int     `yaml:"block" doc:"consecutive weights in a block, for the kind block"`
+	Share    float64 `yaml:"share" doc:"share of the blocks that a step quantizes, for the kind block"`
+}
+
+// Phase is one part of a run, in the order of the run. It sets the layers that
+// it names; the others stay as the phase before left them, and before the
+// first phase every layer is float32 (lambda 0).
+type Phase struct {
+	Name   string   `yaml:"name" doc:"name of the phase, for the log and the plots"`
+	Share  float64  `yaml:"share" doc:"share of the run's steps; the shares of all phases add up to 1"`
+	Layers []string `yaml:"layers" doc:"patterns of the linear layers that it sets, as blocks.0.*; [] for all"`
+	Lambda Lambda   `yaml:"lambda" doc:"blend of float32 (0) and quantized (1) in the named layers"`
+
+	Weights     *Weights     `yaml:"weights" doc:"in place of quantization.weights; what is left out stays"`
+	Activations *Activations `yaml:"activations" doc:"in place of quantization.activations"`
+	Noise       *Noise       `yaml:"noise" doc:"in place of quantization.noise; what is left out stays"`
+}
+
+// SetDefaults gives a new phase what a configuration may leave out: all layers
+// are quantized from its first step on.
+func (p *Phase) SetDefaults() {
+	p.Lambda = Lambda{Shape: Step, From: 0, To: 1}
+}
+
+// Quantization is the goal of a run and the way there. Without phases every
+// layer is quantized from the first step on.
+type Quantization struct {
+	Weights      Weights     `yaml:"weights" doc:"weights of the linear layers"`
+	Activations  Activations `yaml:"activations" doc:"inputs of the linear layers"`
+	Estimator    string      `yaml:"estimator" doc:"straight-through estimator: identity, clipped or tanh"`
+	GradientBits int         `yaml:"gradient_bits" doc:"bits of the gradient in the backward products: 16 (integer) or 32 (float32)"`
+	Noise        Noise       `yaml:"noise" doc:"noise injected into the weights"`
+	Phases       []Phase     `yaml:"phases" doc:"way to the quantized network; [] quantizes everything from step 0"`
+}
+
+// Validate checks what can be known without the model; [Quantization.Plan]
+// checks the rest.
+func (q Quantization) Validate() error {
+	errs := []error{
+		q.Weights.validate("weights"),
+		q.Activations.validate("activations"),
+		oneOf("estimator", q.Estimator, Identity, Clipped, Tanh),
+		q.Noise.validate("noise"),
+	}
+	if q.GradientBits != 16 && q.GradientBits != Float {
+		errs = append(errs, fmt.Errorf("gradient_bits: %d is not supported: use 16 or 32", q.GradientBits))
+	}
+	total := 0.0
+	for i, p := range q.Phases {
+		errs = append(errs, q.validatePhase(fmt.Sprintf("phases[%d]", i), p))
+		total += p.Share
+	}
+	if len(q.Phases) > 0 && !(math.Abs(total-1) <= shareTolerance) {
+		errs = append(errs, fmt.Errorf("phases: the shares add up to %.4g: make them add up to 1", total))
+	}
+	return errors.Join(errs...)
+}
+
+// shareTolerance lets thirds be written as 0.333.
+const shareTolerance = 2e-3
+
+func (q Quantization) validatePhase(at string, p Phase) error {
+	var errs []error
+	if p.Name == "" {
+		errs = append(errs, fmt.Errorf("%s.name: is empty: name the phase", at))
+	}
+	if !(p.Share > 0 && p.Share <= 1) {
+		errs = append(errs, fmt.Errorf("%s.share: %v is outside 0..1: give the share of the run's steps", at, p.Share))
+	}
+	for i, pattern := range p.Layers {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			errs = append(errs, fmt.Errorf("%s.layers[%d]: %q is not a pattern: write it as blocks.0.* or *.ffn.down", at, i, pattern))
+		}
+	}
+	errs = append(errs, p.Lambda.validate(at+".lambda"))
+
+	own := q.in(p) // a mistake that it inherits is reported where it was made
+	if p.Weights != nil && q.Weights.validate("") == nil {
+		errs = append(errs, own.Weights.validate(at+".weights"))
+	}
+	if p.Activations != nil && q.Activations.validate("") == nil {
+		errs = append(errs, own.Activations.validate(at+".activations"))
+	}
+	if p.Noise != nil && q.Noise.validate("") == nil {
+		errs = append(errs, own.Noise.validate(at+".noise"))
+	}
+	return errors.Join(errs...)
+}
+
+func (w Weights) validate(at string) error {
+	var bits error
+	if w.Bits != TernaryBits && w.Bits != Float {
+		bits = fmt.Errorf("%s.bits: %v is not supported: use 1.58 (ternary) or 32 (float32)", at, w.Bits)
+	}
+	return errors.Join(bits, oneOf(at+".scale", w.Scale, AbsMean, Median))
+}
+
+func (a Activations) validate(at string) error {
+	if a.Bits >= 2 && a.Bits <= 8 || a.Bits == Float {
+		return nil
+	}
+	return fmt.Errorf("%s.bits: %d is not supported: use 2 to 8, or 32 (float32)", at, a.Bits)
+}
+
+func (n Noise) validate(at string) error {
+	if n.Kind == NoNoise {
+		return nil
+	}
+	errs := []error{oneOf(at+".kind", n.Kind, NoNoise, Uniform, Gaussian, Block)}
+	if !(n.Strength >= 0 && n.Strength <= 16) {
+		errs = append(errs, fmt.Errorf("%s.strength: %v is outside 0..16: 1 is as strong as rounding", at, n.Strength))
+	}
+	if n.Block < 1 && n.Kind == Block {
+		errs = append(errs, fmt.Errorf("%s.block: %d is too few: a block has at least 1 weight", at, n.Block))
+	}
+	return errors.Join(append(errs, within(at+".share", n.Share, 0, 1))...)
+}

@@ -1,0 +1,62 @@
+package train
+
+import (
+	"fmt"
+	"strings"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"trefoil/internal/kernel"
+)
+
+// firstNonFinite describes the first node of the last run, in the order of
+// the forward pass, whose value is not finite; "" when all are finite.
+func (n *Network) firstNonFinite() string {
+	sorted, err := G.Sort(n.logits.Graph())
+	if err != nil {
+		return ""
+	}
+	for i := len(sorted) - 1; i >= 0; i-- { // Sort begins at the results
+		node := sorted[i]
+		dense, ok := node.Value().(*tensor.Dense)
+		if !ok {
+			continue
+		}
+		if data, ok := dense.Data().([]float32); ok && kernel.FirstNonFinite(data) >= 0 {
+			return describe(node)
+		}
+	}
+	return ""
+}
+
+// describe names a node by its operation and the parameters that it uses, or
+// else by the node that it follows: "Attention behind Linear of
+// blocks.0.attention.q".
+func describe(n *G.Node) string {
+	if n.Op() == nil {
+		return n.Name()
+	}
+	var parameters []string
+	inputs := children(n)
+	for _, c := range inputs {
+		for c.Op() != nil && strings.HasPrefix(c.Op().String(), "FakeQuantWeight") {
+			c = children(c)[0]
+		}
+		if c.Op() == nil {
+			parameters = append(parameters, c.Name())
+		}
+	}
+	if len(parameters) > 0 {
+		return fmt.Sprintf("%s of %s", n.Op(), strings.Join(parameters, ", "))
+	}
+	return fmt.Sprintf("%s behind %s", n.Op(), describe(inputs[0]))
+}
+
+func children(n *G.Node) []*G.Node {
+	var nodes []*G.Node
+	for it := n.Graph().From(n.ID()); it.Next(); {
+		nodes = append(nodes, it.Node().(*G.Node))
+	}
+	return nodes
+}

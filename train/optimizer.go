@@ -1,0 +1,127 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	G "gorgonia.org/gorgonia"
+
+	"trefoil/arch"
+	"trefoil/config"
+	"trefoil/internal/kernel"
+	"trefoil/layers"
+)
+
+// Optimizer updates the parameters of a model by their gradients. It is a
+// [G.Solver]: AdamW with decoupled weight decay (Loshchilov and Hutter 2019,
+// arXiv:1711.05101, algorithm 2) or, for the matrices inside blocks, Muon
+// (see muon.go); the norm of the whole gradient is clipped before.
+// Embedding and matrices decay, gains of norms do not.
+type Optimizer struct {
+	// LR and MuonLR are the learning rates of the next step, WeightDecay its
+	// decay: a schedule sets them.
+	LR, MuonLR, WeightDecay float64
+	// Norm is the norm of the gradient before clipping, of the last step.
+	Norm float64
+
+	beta1, beta2, clip float64
+	steps              int
+	states             []*state
+}
+
+var _ G.Solver = (*Optimizer)(nil)
+
+// state is what the optimizer remembers of one parameter.
+type state struct {
+	name       string
+	rows, cols int
+	decays     bool
+	mean       []float32 // of the gradient; muon's momentum
+	square     []float32 // of the squared gradient; nil for muon
+}
+
+const adamEps = 1e-8
+
+// NewOptimizer returns an optimizer for the parameters, in the order in which
+// Step will get them.
+func NewOptimizer(t config.Train, parameters []*layers.Parameter) *Optimizer {
+	o := &Optimizer{
+		LR: t.LR, MuonLR: t.MuonLR, WeightDecay: t.WeightDecay,
+		beta1: t.Beta1, beta2: t.Beta2, clip: t.Clip,
+	}
+	for _, p := range parameters {
+		s := &state{name: p.Name, decays: p.Kind != arch.Norm, mean: make([]float32, p.Size())}
+		if t.Optimizer == config.Muon && p.Kind == arch.Linear {
+			s.rows, s.cols = p.Shape[0], p.Shape[1]
+		} else {
+			s.square = make([]float32, p.Size())
+		}
+		o.states = append(o.states, s)
+	}
+	return o
+}
+
+// NonFinite is the error of a gradient that is not a number, or infinite. The
+// parameters are as they were.
+type NonFinite struct{ Parameter string }
+
+func (e *NonFinite) Error() string {
+	return fmt.Sprintf("the gradient of %s is not finite", e.Parameter)
+}
+
+// Step updates the parameters in place. A gradient that is not finite is an
+// error that leaves all parameters as they are.
+func (o *Optimizer) Step(model []G.ValueGrad) error {
+	if len(model) != len(o.states) {
+		return fmt.Errorf("optimizer: got %d parameters, want %d", len(model), len(o.states))
+	}
+	gradients := make([][]float32, len(model))
+	sum := 0.0
+	for i, m := range model {
+		v, err := m.Grad()
+		if err != nil {
+			return fmt.Errorf("optimizer: %s: %w", o.states[i].name, err)
+		}
+		gradients[i] = v.Data().([]float32)
+		sum += kernel.SumSquares(gradients[i])
+	}
+	if math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return o.blame(gradients)
+	}
+	o.Norm = math.Sqrt(sum)
+	scale := 1.0
+	if o.clip > 0 && o.Norm > o.clip {
+		scale = o.clip / o.Norm
+	}
+	o.steps++
+	for i, m := range model {
+		o.states[i].update(o, m.Value().Data().([]float32), gradients[i], scale)
+	}
+	return nil
+}
+
+// blame finds the first gradient, in the order of the backward pass, that is
+// not finite.
+func (o *Optimizer) blame(gradients [][]float32) error {
+	for i := len(gradients) - 1; i >= 0; i-- {
+		if kernel.FirstNonFinite(gradients[i]) >= 0 {
+			return &NonFinite{o.states[i].name}
+		}
+	}
+	return &NonFinite{"the whole model, squared,"}
+}
+
+func (s *state) update(o *Optimizer, w, g []float32, scale float64) {
+	decay := 0.0
+	if s.decays {
+		decay = o.WeightDecay
+	}
+	if s.square == nil {
+		s.muon(w, g, float32(scale), o.MuonLR, decay)
+		return
+	}
+	kernel.AdamW(w, s.mean, s.square, g, kernel.AdamWStep{
+		LR: o.LR, Beta1: o.beta1, Beta2: o.beta2, Eps: adamEps,
+		WeightDecay: decay, GradScale: scale, Step: o.steps,
+	})
+}

@@ -1,0 +1,315 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"trefoil/config"
+	"trefoil/data"
+	"trefoil/schedule"
+)
+
+// Options are what a caller of [Run] may follow and decide.
+type Options struct {
+	Dir    string // the run folder
+	Resume bool   // continue the run that the folder holds
+	Cache  string // folder of the token cache; "" for the user's own
+
+	// Prepare is told how far reading and encoding the corpus is, Ready what
+	// will be trained, Step each update, and Evaluated each evaluation. All
+	// may be nil.
+	Prepare   func(stage string, done, total int64)
+	Ready     func(Plan)
+	Step      func(step, steps int)
+	Evaluated func(Record)
+}
+
+// Plan is what a run is going to do.
+type Plan struct {
+	Config     config.Config
+	Data       *data.Dataset
+	Parameters int // learned numbers
+	Ternary    int // how many of them become ternary
+	Step       int // updates already made, of a resumed run
+}
+
+// ErrExists is the error of a run folder that holds a run already.
+var ErrExists = errors.New("the folder holds a run already")
+
+// trainer is a run in progress.
+type trainer struct {
+	Options
+	config config.Config
+	data   *data.Dataset
+
+	network   *Network
+	optimizer *Optimizer
+	gradients *gradients
+	sampler   *data.Sampler
+	plan      *schedule.Plan
+	rate      schedule.LearningRate
+	heldout   []int32 // windows [n, context+1]
+
+	state   State
+	records []Record
+	metrics *MetricsWriter
+	spent   time.Duration // learning, since the last record
+	learned int64         // tokens, since the last record
+}
+
+// Run trains a model and leaves the run folder behind. When ctx is cancelled
+// it finishes the update at hand, saves a checkpoint and returns ctx's error.
+func Run(ctx context.Context, c config.Config, o Options) (State, error) {
+	if err := checkFolder(o); err != nil {
+		return State{}, err
+	}
+	d, err := data.Open(ctx, c.Data, o.Cache, orNothing(o.Prepare))
+	if err != nil {
+		return State{}, err
+	}
+	defer d.Close()
+	t, err := newTrainer(c, d, o)
+	if err != nil {
+		return State{}, err
+	}
+	defer t.close()
+	if t.Ready != nil {
+		t.Ready(t.describe())
+	}
+	return t.state, t.run(ctx)
+}
+
+func orNothing(f func(string, int64, int64)) func(string, int64, int64) {
+	if f == nil {
+		return func(string, int64, int64) {}
+	}
+	return f
+}
+
+// checkFolder refuses to begin a run where one is, and to resume where none is.
+func checkFolder(o Options) error {
+	_, err := os.Stat(lastPath(o.Dir))
+	switch {
+	case o.Resume && err != nil:
+		return fmt.Errorf("%s has no checkpoint to resume from: start the run without -resume", o.Dir)
+	case !o.Resume && err == nil:
+		return fmt.Errorf("%s: %w", o.Dir, ErrExists)
+	}
+	return nil
+}
+
+func newTrainer(c config.Config, d *data.Dataset, o Options) (*trainer, error) {
+	plan, err := c.Plan()
+	if err != nil {
+		return nil, err
+	}
+	t := &trainer{Options: o, config: c, data: d, plan: plan, rate: c.Train.LearningRate()}
+	t.state.BestLoss = math.Inf(1)
+	if t.sampler, err = data.NewSampler(d.Train, c.Model.Context, c.Seed); err != nil {
+		return nil, fmt.Errorf("training text: %w", err)
+	}
+	if t.network, err = NewNetwork(c.Model.Arch(d.Tokenizer.Vocab()), c.Quantization, c.Train.Batch, c.Seed); err != nil {
+		return nil, err
+	}
+	parameters := t.network.Model.Parameters()
+	t.optimizer = NewOptimizer(c.Train, parameters)
+	t.gradients = newGradients(parameters, c.Train.Accumulate)
+	if o.Resume {
+		err = t.restore()
+	} else {
+		err = t.begin()
+	}
+	if err == nil {
+		t.metrics, err = OpenMetrics(filepath.Join(o.Dir, "metrics.jsonl"))
+	}
+	if err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *trainer) close() {
+	t.network.Close()
+	if t.metrics != nil {
+		t.metrics.Close()
+	}
+}
+
+func (t *trainer) describe() Plan {
+	p := Plan{Config: t.config, Data: t.data, Step: t.state.Step}
+	for _, q := range t.network.Model.Parameters() {
+		p.Parameters += q.Size()
+	}
+	if t.config.Quantization.Weights.Bits != schedule.Float {
+		for _, l := range t.network.Model.Linears() {
+			p.Ternary += l.Weight.Size()
+		}
+	}
+	return p
+}
+
+// run makes the updates that are left, with an evaluation and a checkpoint
+// before the first, at every eval_every-th and after the last.
+func (t *trainer) run(ctx context.Context) error {
+	steps := t.config.Train.Steps
+	if t.state.Step == 0 {
+		if err := t.evaluate(); err != nil {
+			return err
+		}
+	}
+	for t.state.Step < steps {
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), t.save())
+		}
+		if err := t.update(); err != nil {
+			return err
+		}
+		if t.Step != nil {
+			t.Step(t.state.Step, steps)
+		}
+		switch {
+		case t.state.Step%t.config.Train.EvalEvery == 0 || t.state.Step == steps:
+			if err := t.evaluate(); err != nil {
+				return err
+			}
+		case t.state.Step%t.recordEvery() == 0:
+			if err := t.record(t.newRecord()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// recordEvery is the number of updates behind one line of metrics.
+func (t *trainer) recordEvery() int { return max(1, t.config.Train.Steps/1000) }
+
+// update makes one step of the optimizer.
+func (t *trainer) update() error {
+	began := time.Now()
+	step, n := t.state.Step, t.network
+	n.Quantize(t.plan.At(step), step)
+	loss := 0.0
+	for i := range t.config.Train.Accumulate {
+		t.sampler.Next(n.Inputs, n.Targets)
+		if err := n.Learn(); err != nil {
+			return fmt.Errorf("step %d: %w", step+1, err)
+		}
+		mean := n.Report.Sum / float64(n.Report.Tokens)
+		if math.IsNaN(mean) || math.IsInf(mean, 0) {
+			return t.diverged(fmt.Sprintf("the loss is %v", mean), n.firstNonFinite())
+		}
+		loss += mean / float64(t.config.Train.Accumulate)
+		if err := t.gradients.add(i); err != nil {
+			return err
+		}
+	}
+	rate, decay := t.rate.At(step)
+	t.optimizer.LR, t.optimizer.MuonLR = t.config.Train.LR*rate, t.config.Train.MuonLR*rate
+	t.optimizer.WeightDecay = t.config.Train.WeightDecay * decay
+	if err := t.optimizer.Step(t.gradients.model()); err != nil {
+		var bad *NonFinite
+		if errors.As(err, &bad) {
+			return t.diverged("the gradient is not finite", bad.Parameter)
+		}
+		return err
+	}
+	t.state.Step++
+	tokens := int64(len(n.Inputs) * t.config.Train.Accumulate)
+	t.state.Tokens += tokens
+	t.state.PendingLoss += loss
+	t.state.PendingSteps++
+	t.learned += tokens
+	t.spent += time.Since(began)
+	return nil
+}
+
+// diverged says where a run broke and what is left of it.
+func (t *trainer) diverged(what, where string) error {
+	return fmt.Errorf("step %d: %s; first in %s. The checkpoint of the last evaluation is good: %s. "+
+		"Begin anew with a lower train.lr and train.muon_lr, a longer train.warmup or a lower train.clip",
+		t.state.Step+1, what, where, lastPath(t.Dir))
+}
+
+// evaluate measures the network on the held-out windows, records it, and
+// saves checkpoints and curves.
+func (t *trainer) evaluate() error {
+	step := t.state.Step
+	states := withoutNoise(t.plan.At(step))
+	t.network.Quantize(states, step)
+	now, err := t.network.EvaluateWindows(t.heldout, t.data.Tokenizer.TokenBytes)
+	if err != nil {
+		return fmt.Errorf("evaluation at step %d: %w", step, err)
+	}
+	r := t.newRecord()
+	r.ValLoss, r.ValAccuracy, r.BitsPerByte = &now.Loss, &now.Accuracy, &now.BitsPerByte
+	final := now
+	if !t.plan.Complete(step) {
+		t.network.Quantize(withoutNoise(t.plan.At(t.config.Train.Steps)), step)
+		if final, err = t.network.EvaluateWindows(t.heldout, t.data.Tokenizer.TokenBytes); err != nil {
+			return fmt.Errorf("evaluation at step %d: %w", step, err)
+		}
+		r.ValLossQuantized = &final.Loss
+	}
+	if math.IsNaN(now.Loss) || math.IsNaN(final.Loss) {
+		return t.diverged("the held-out loss is NaN", t.network.firstNonFinite())
+	}
+	t.state.ValLoss, t.state.ValAccuracy, t.state.BitsPerByte = final.Loss, final.Accuracy, final.BitsPerByte
+	if err := t.record(r); err != nil {
+		return err
+	}
+	if final.Loss < t.state.BestLoss {
+		t.state.BestStep, t.state.BestLoss = step, final.Loss
+		if err := saveCheckpoint(bestPath(t.Dir), t.state, t.network.Model.Parameters(), nil); err != nil {
+			return err
+		}
+	}
+	if err := t.save(); err != nil {
+		return err
+	}
+	if err := DrawCurves(t.Dir, t.config.Name, t.records); err != nil {
+		return err
+	}
+	if t.Evaluated != nil {
+		t.Evaluated(r)
+	}
+	return nil
+}
+
+// newRecord returns the line of metrics for the present step, with what has
+// been learned since the one before.
+func (t *trainer) newRecord() Record {
+	step := t.state.Step
+	rate, _ := t.rate.At(min(step, t.config.Train.Steps-1))
+	lambda := t.plan.Lambda(step)
+	_, phase := t.plan.Phase(step)
+	r := Record{Step: step, Tokens: t.state.Tokens, LR: t.config.Train.LR * rate, Lambda: lambda, Phase: phase, PeakRSS: PeakRSS()}
+	if t.state.PendingSteps > 0 {
+		loss := t.state.PendingLoss / float64(t.state.PendingSteps)
+		r.TrainLoss = &loss
+		t.state.PendingLoss, t.state.PendingSteps = 0, 0
+	}
+	if t.spent > 0 {
+		speed := float64(t.learned) / t.spent.Seconds()
+		r.TokensPerSecond = &speed
+		t.spent, t.learned = 0, 0
+	}
+	return r
+}
+
+func (t *trainer) record(r Record) error {
+	t.records = append(t.records, r)
+	return t.metrics.Append(r)
+}
+
+// save writes the checkpoint from which the run can continue.
+func (t *trainer) save() error {
+	t.state.Sampler, t.state.OptimizerSteps = t.sampler.State(), t.optimizer.steps
+	return saveCheckpoint(lastPath(t.Dir), t.state, t.network.Model.Parameters(), t.optimizer)
+}
