@@ -70,13 +70,9 @@ func Load(dir string) (*Run, error) {
 		return nil, err
 	}
 	if err := r.loadCheckpoint(); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.Checkpoint, err)
+		return nil, err
 	}
-	path := filepath.Join(dir, "evaluation.safetensors")
-	if err := r.loadWindows(path); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return r, nil
+	return r, r.loadWindows()
 }
 
 func (r *Run) loadTokenizer() error {
@@ -104,12 +100,19 @@ func (r *Run) loadCheckpoint() error {
 	}
 	f, err := safetensors.Open(r.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no checkpoint yet: continue the run with go run ./cmd/train -resume %s", r.Dir)
+		return fmt.Errorf("%s holds no checkpoint yet: continue the run with go run ./cmd/train -resume %s", folder, r.Dir)
 	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if err := r.readCheckpoint(f.Reader); err != nil {
+		return fmt.Errorf("%s: %w", r.Checkpoint, err)
+	}
+	return nil
+}
+
+func (r *Run) readCheckpoint(f *safetensors.Reader) error {
 	if state := f.Metadata(stateKey); state != "" {
 		if err := json.Unmarshal([]byte(state), &r.State); err != nil {
 			return fmt.Errorf("metadata %s: %w", stateKey, err)
@@ -129,27 +132,35 @@ func (r *Run) loadCheckpoint() error {
 	return nil
 }
 
-func (r *Run) loadWindows(path string) error {
+func (r *Run) loadWindows() error {
+	path := filepath.Join(r.Dir, "evaluation.safetensors")
 	f, err := safetensors.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	for name, w := range map[string]*Windows{"calibration": &r.Calibration, "heldout": &r.Heldout} {
-		shape, err := f.Shape(name)
-		if err != nil {
-			return err
-		}
-		if len(shape) != 2 || shape[0] < 1 || shape[1] != r.Model.Context+1 {
-			return fmt.Errorf("tensor %s: shape is %v, want [n, %d]", name, shape, r.Model.Context+1)
-		}
-		w.N = shape[0]
-		if w.Tokens, err = f.Int32(name); err != nil {
-			return err
-		}
-		if id := slices.Max(w.Tokens); slices.Min(w.Tokens) < 0 || int(id) >= r.Model.Vocab {
-			return fmt.Errorf("tensor %s: a token is outside of the vocabulary of %d", name, r.Model.Vocab)
+		if *w, err = r.readWindows(f.Reader, name); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return nil
+}
+
+func (r *Run) readWindows(f *safetensors.Reader, name string) (Windows, error) {
+	shape, err := f.Shape(name)
+	if err != nil {
+		return Windows{}, err
+	}
+	if len(shape) != 2 || shape[0] < 1 || shape[1] != r.Model.Context+1 {
+		return Windows{}, fmt.Errorf("tensor %s: shape is %v, want [n, %d]", name, shape, r.Model.Context+1)
+	}
+	tokens, err := f.Int32(name)
+	if err != nil {
+		return Windows{}, err
+	}
+	if id := slices.Max(tokens); slices.Min(tokens) < 0 || int(id) >= r.Model.Vocab {
+		return Windows{}, fmt.Errorf("tensor %s: a token is outside of the vocabulary of %d", name, r.Model.Vocab)
+	}
+	return Windows{tokens, shape[0]}, nil
 }

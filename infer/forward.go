@@ -113,7 +113,8 @@ func (m *Model) attend(w *workspace, i, rows, batch int, past *cache) {
 		start = past.tokens
 	}
 	length := rows / batch
-	kernel.Rope(w.joined, m.cos, m.sin, rows, width, c.Heads+c.KVHeads, c.HeadDim(), length, start, false)
+	cos, sin := m.rope.tables(start + length)
+	kernel.Rope(w.joined, cos, sin, rows, width, c.Heads+c.KVHeads, c.HeadDim(), length, start, false)
 
 	k, v, ld := w.joined[c.Dim:], w.joined[c.Dim+kvDim:], width
 	if past != nil {

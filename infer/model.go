@@ -31,7 +31,6 @@ import (
 	"slices"
 
 	"trefoil/arch"
-	"trefoil/internal/kernel"
 	"trefoil/quant/packed"
 )
 
@@ -60,7 +59,7 @@ type Model struct {
 	embedding   []float32 // [vocab, dim], also the head
 	norm        []float32 // [dim]
 	blocks      []block
-	cos, sin    []float32 // [context, headDim/2]
+	rope        *rope
 	activations Activations
 	tap         Tap
 }
@@ -142,9 +141,7 @@ func build(config packed.Config, names []string, load func(string) (*packed.Tens
 	if l.err != nil {
 		return nil, l.err
 	}
-	m.cos = make([]float32, c.Context*c.HeadDim()/2)
-	m.sin = make([]float32, c.Context*c.HeadDim()/2)
-	kernel.RopeTable(m.cos, m.sin, c.Context, c.HeadDim(), c.RopeBase)
+	m.rope = &rope{config: c}
 	return m, nil
 }
 

@@ -315,6 +315,25 @@ func TestOpenEqualsNew(t *testing.T) {
 	}
 }
 
+// A file that claims a huge context must not cost memory before it is used.
+func TestHugeContext(t *testing.T) {
+	c := tiny()
+	content := random(c, packed.Ternary, 8, 7)
+	content.Config.Model.Context = 1 << 20
+	m := load(t, content)
+	a, err := m.NewSession().Append(1, 2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := load(t, random(c, packed.Ternary, 8, 7)).NewSession().Append(1, 2, 3)
+	if err != nil || !slices.Equal(a, b) {
+		t.Errorf("the context changes what three tokens mean: %v", err)
+	}
+	if n := len(m.rope.cos); n > 6*c.HeadDim() {
+		t.Errorf("three tokens took a table of %d", n)
+	}
+}
+
 func TestTapSeesEveryLinear(t *testing.T) {
 	content := random(tiny(), packed.Ternary, 32, 9) // no rounding: y = x w'
 	seen := map[string]bool{}

@@ -17,6 +17,33 @@ type codes interface {
 	exact() bool
 }
 
+// readers finds the operations that read a fake-quant node, so that float
+// values which nobody reads are not computed.
+type readers struct {
+	node *G.Node
+	ops  []G.Op
+}
+
+// wantValues reports whether a reader needs the float values in this run. The
+// graph is complete when it first runs.
+func (r *readers) wantValues() bool {
+	if r.ops == nil {
+		for it := r.node.Graph().To(r.node.ID()); it.Next(); {
+			r.ops = append(r.ops, it.Node().(*G.Node).Op())
+		}
+	}
+	for _, reader := range r.ops {
+		if o, ok := reader.(*op); !ok || o.codesOnly == nil || !o.codesOnly() {
+			return true
+		}
+	}
+	return len(r.ops) == 0
+}
+
+// always is codesOnly of an op that takes a fake-quant node for the order of
+// execution alone.
+func always() bool { return true }
+
 // WeightQuantizer is the ternary quantizer of a weight matrix. Its fields are
 // read at each run of the graph. The zero value leaves the weights as they
 // are: set Lambda to 1 for b1.58.
@@ -51,6 +78,9 @@ func (c *weightCodes[F]) exact() bool { return c.q.exact() }
 // W + lambda (Q(W) - W), Q ternary with one scale: gamma = mean|W| and
 // code = clamp(round(w/gamma), -1, 1) (arXiv:2402.17764, equations 1 to 3),
 // plus the quantizer's noise. The gradient passes by q.Estimator.
+//
+// In a run in which every reader of the node multiplies codes (see [Linear]),
+// the node's float values are left as they are.
 func FakeQuantWeight(w *G.Node, q *WeightQuantizer) (*G.Node, error) {
 	const name = "FakeQuantWeight"
 	if !isMatrix(w) {
@@ -68,6 +98,7 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 	o, y := newOp[F]("FakeQuantWeight", w.Shape()...)
 	c := &weightCodes[F]{q: q, codes: make([]int8, len(y))}
 	o.codes = c
+	var r readers
 	o.run = func(in []G.Value) error {
 		x := values[F](in[0])
 		if q.Lambda == 0 && !q.Noise.Enabled() {
@@ -75,6 +106,9 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 			return nil
 		}
 		c.gamma = quant.Ternarize(c.codes, x, q.Scale)
+		if c.exact() && !r.wantValues() {
+			return nil
+		}
 		blend(y, x, c.codes, c.gamma, F(q.Lambda))
 		quant.Apply(q.Noise, y, x, c.gamma, q.Seed, q.Step)
 		return nil
@@ -88,10 +122,13 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 			backward(q.Estimator, dx, values[F](in[0]), values[F](in[1]), float64(c.gamma), q.Lambda, -1, 1)
 			return nil
 		}
+		back.codesOnly = always
 		dw, err := back.apply(grad, in[0], out)
 		return G.Nodes{dw}, err
 	}
-	return o.apply(w)
+	var err error
+	r.node, err = o.apply(w)
+	return r.node, err
 }
 
 // blend writes y = x + lambda (code*scale - x).
@@ -147,7 +184,8 @@ func (c *activationCodes[F]) exact() bool { return c.q.enabled() && c.q.Lambda =
 // FakeQuantActivation returns a node of x's shape [tokens, in] with the value
 // X + lambda (Q(X) - X), Q symmetric with one scale a token: scale =
 // max|x|/(2^(bits-1)-1) and code = clamp(round(x/scale))
-// (arXiv:2402.17764, section 2). The gradient passes by q.Estimator.
+// (arXiv:2402.17764, section 2). The gradient passes by q.Estimator. About
+// the float values, see [FakeQuantWeight].
 func FakeQuantActivation(x *G.Node, q *ActivationQuantizer) (*G.Node, error) {
 	const name = "FakeQuantActivation"
 	if !isMatrix(x) {
@@ -166,6 +204,7 @@ func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.
 	o, y := newOp[F]("FakeQuantActivation", rows, cols)
 	c := &activationCodes[F]{q: q, codes: make([]int8, len(y)), scales: make([]F, rows)}
 	o.codes = c
+	var readers readers
 	o.run = func(in []G.Value) error {
 		x := values[F](in[0])
 		if !q.enabled() {
@@ -174,7 +213,9 @@ func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.
 		}
 		kernel.QuantizeRows(c.codes, c.scales, x, rows, cols, quant.MaxCode(q.Bits))
 		if q.Lambda == 1 {
-			kernel.DequantizeRows(y, c.codes, c.scales, rows, cols)
+			if readers.wantValues() {
+				kernel.DequantizeRows(y, c.codes, c.scales, rows, cols)
+			}
 			return nil
 		}
 		for r := range rows {
@@ -201,8 +242,11 @@ func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.
 			})
 			return nil
 		}
-		dx2, err := back.apply(grad, in[0], out)
-		return G.Nodes{dx2}, err
+		back.codesOnly = always
+		gradX, err := back.apply(grad, in[0], out)
+		return G.Nodes{gradX}, err
 	}
-	return o.apply(x)
+	var err error
+	readers.node, err = o.apply(x)
+	return readers.node, err
 }

@@ -66,6 +66,7 @@ func newLinear[F kernel.Float](x *G.Node, weights []*G.Node) (*G.Node, error) {
 		return nil
 	}
 	o.diff = l.diff
+	o.codesOnly = l.exact
 	return o.apply(append(G.Nodes{x}, weights...)...)
 }
 
@@ -89,6 +90,10 @@ func (l *linear[F]) exact() bool {
 	}
 	return true
 }
+
+// exactBackward reports whether this run's backward products multiply
+// integers too.
+func (l *linear[F]) exactBackward() bool { return l.exact() && l.x.q.GradientBits == 16 }
 
 func (l *linear[F]) forward(y []F) {
 	for i := range l.parts {
@@ -129,13 +134,14 @@ func (l *linear[F]) gradInput(in G.Nodes, out, grad *G.Node) (*G.Node, error) {
 	o, dx := newOp[F]("LinearGradInput", l.tokens, l.in)
 	o.run = func(in []G.Value) error {
 		dy := values[F](in[0])
-		if l.exact() && l.x.q.GradientBits == 16 {
+		if l.exactBackward() {
 			l.backwardInput(dx, dy)
 		} else {
 			kernel.GemmNN(dx, dy, l.weights(in[2:]), l.tokens, l.in, l.out, false)
 		}
 		return nil
 	}
+	o.codesOnly = l.exactBackward
 	return o.apply(append(G.Nodes{grad, out}, in[1:]...)...)
 }
 
@@ -158,13 +164,14 @@ func (l *linear[F]) gradWeights(in G.Nodes, out, grad *G.Node) (G.Nodes, error) 
 	o := newOpOn("LinearGradWeight", dw[:l.parts[0].out*l.in], l.parts[0].out, l.in)
 	o.run = func(in []G.Value) error {
 		dy := values[F](in[0])
-		if l.exact() && l.x.q.GradientBits == 16 {
+		if l.exactBackward() {
 			l.backwardWeights(dw, dy)
 		} else {
 			kernel.GemmTN(dw, dy, values[F](in[2]), l.out, l.in, l.tokens, false)
 		}
 		return nil
 	}
+	o.codesOnly = l.exactBackward
 	first, err := o.apply(grad, out, in[0])
 	nodes := G.Nodes{first}
 	for _, p := range l.parts[1:] {

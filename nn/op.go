@@ -39,6 +39,9 @@ type op struct {
 
 	// codes holds what a fake-quant op knows beyond the float values.
 	codes codes
+	// codesOnly tells of an op that reads fake-quant nodes whether the next
+	// run leaves their float values alone; nil means that it never does.
+	codesOnly func() bool
 }
 
 // kind is the type of a node: number of dimensions, 0 for a scalar, and

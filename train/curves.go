@@ -21,7 +21,8 @@ import (
 const (
 	figureWidth  = 170 * vg.Millimeter
 	leftMargin   = 16 * vg.Millimeter
-	rightMargin  = 4 * vg.Millimeter
+	rightMargin  = 6 * vg.Millimeter
+	titleHeight  = 4 * vg.Millimeter
 	panelGap     = 4 * vg.Millimeter
 	bottomMargin = 12 * vg.Millimeter // the numbers and the name of the x axis
 	pngDPI       = 180
@@ -69,11 +70,12 @@ type figure struct {
 }
 
 func newFigure(title string, records []Record) figure {
-	f := figure{title: title, steps: 1, phases: stretches(records)}
+	f := figure{title: title, steps: 1}
 	for _, r := range records {
 		f.steps = max(f.steps, float64(r.Step))
 	}
 	f.steps *= 1.01 // room for the last marker
+	f.phases = stretches(records, f.steps)
 	f.panels = append(f.panels, lossPanel(records))
 	if p := accuracyPanel(records); len(p.series) > 0 {
 		f.panels = append(f.panels, p)
@@ -89,20 +91,22 @@ func lossPanel(records []Record) panel {
 	raw := pick(records, func(r Record) *float64 { return r.TrainLoss })
 	training := smooth(raw, len(raw)/60)
 	now := pick(records, func(r Record) *float64 { return r.ValLoss })
-	quantized := pick(records, func(r Record) *float64 { return r.ValLossQuantized })
-	p.lo, p.hi = rangeOf(training, now, quantized)
+	quantized := untilQuantized(records)
+	p.lo, p.hi = lossRange(training, now, quantized)
 
 	if len(raw) >= 60 {
+		lowest, _ := extremes(raw)
+		p.lo = min(p.lo, max(lowest, p.lo-0.25*(p.hi-p.lo)))
 		p.add("", thin(raw, 2000), draw.LineStyle{Color: faintBlue, Width: 0.5}, nil)
 	}
 	p.add("training", thin(training, 2000), draw.LineStyle{Color: blue, Width: 1.1}, nil)
 	p.add("held-out", now, draw.LineStyle{Color: vermilion, Width: 1.1}, draw.CircleGlyph{})
-	p.add("held-out, fully quantized", quantized, draw.LineStyle{Color: green, Width: 1.1, Dashes: []vg.Length{4, 2}}, draw.PyramidGlyph{})
+	p.add("held-out, quantized", quantized, draw.LineStyle{Color: green, Width: 1.1, Dashes: []vg.Length{4, 2}}, draw.PyramidGlyph{})
 	if b, ok := best(records); ok {
 		label := fmt.Sprintf("best: %.3f at step %s", b.heldOut(), number(float64(b.Step), 0))
 		p.add(label, []point{{float64(b.Step), b.heldOut()}}, draw.LineStyle{Color: black}, draw.RingGlyph{})
 	}
-	p.add("not finite", p.broken(records), draw.LineStyle{Color: purple}, draw.CrossGlyph{})
+	p.add("not finite", p.broken(records), draw.LineStyle{Color: black}, draw.CrossGlyph{})
 	return p
 }
 
@@ -126,7 +130,7 @@ func accuracyPanel(records []Record) panel {
 	for i := range points {
 		points[i].y *= 100
 	}
-	p.lo, p.hi = rangeOf(points)
+	p.lo, p.hi = widened(extremes(points))
 	p.add("", points, draw.LineStyle{Color: vermilion, Width: 1.1}, draw.CircleGlyph{})
 	return p
 }
@@ -140,8 +144,8 @@ func schedulePanel(records []Record) panel {
 		peak = max(peak, r.LR)
 		blend = blend || r.Lambda != 1
 	}
-	rate := pick(records, func(r Record) *float64 { return new(r.LR / peak) })
-	p.add(fmt.Sprintf("learning rate (1 = %.3g)", peak), thin(rate, 2000), draw.LineStyle{Color: black, Width: 1.1}, nil)
+	rate := pick(records, func(r Record) *float64 { return new(r.LR / max(peak, math.SmallestNonzeroFloat64)) })
+	p.add(fmt.Sprintf("learning rate (1 = peak, %.3g)", peak), thin(rate, 2000), draw.LineStyle{Color: black, Width: 1.1}, nil)
 	if blend {
 		lambda := pick(records, func(r Record) *float64 { return &r.Lambda })
 		p.add("λ (0 = float32, 1 = quantized)", thin(lambda, 2000), draw.LineStyle{Color: purple, Width: 1.1, Dashes: []vg.Length{4, 2}}, nil)
@@ -162,7 +166,7 @@ func (f figure) headroom(i int) vg.Length {
 	room := panelGap
 	for _, s := range f.panels[i].series {
 		if s.label != "" {
-			room = max(room, rowHeight+2)
+			room = panelGap + rowHeight
 		}
 	}
 	if i == 0 && len(f.phases) > 0 {
@@ -172,7 +176,7 @@ func (f figure) headroom(i int) vg.Length {
 }
 
 func (f figure) height() vg.Length {
-	total := rowHeight + bottomMargin
+	total := titleHeight + bottomMargin
 	for i, p := range f.panels {
 		total += f.headroom(i) + p.height
 	}
@@ -181,13 +185,13 @@ func (f figure) height() vg.Length {
 
 // draw draws the title and the panels from top to bottom.
 func (f figure) draw(c draw.Canvas) {
-	top := c.Max.Y - rowHeight
+	top := c.Max.Y - titleHeight
 	title := style(black, text.XLeft, text.YCenter)
 	title.Font.Size, title.Font.Weight = textSize+2, font.WeightBold
-	c.FillText(title, vg.Point{X: c.Min.X + leftMargin, Y: top + rowHeight/3}, f.title)
+	c.FillText(title, vg.Point{X: c.Min.X + leftMargin, Y: top}, f.title)
 
 	for i, p := range f.panels {
-		legend := vg.Point{X: c.Min.X + leftMargin, Y: top - rowHeight/2}
+		legend := vg.Point{X: c.Min.X + leftMargin, Y: top - panelGap - rowHeight/3}
 		top -= f.headroom(i)
 		at := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
 			Min: vg.Point{X: c.Min.X + leftMargin, Y: top - p.height},

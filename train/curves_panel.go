@@ -94,17 +94,15 @@ func (f frame) bands(bands []stretch) {
 func (f frame) axes(bottom bool) {
 	grid, axis := draw.LineStyle{Color: gridGray, Width: 0.4}, draw.LineStyle{Color: black, Width: 0.6}
 	numbers := style(black, text.XRight, text.YCenter)
-	for _, t := range ticks(f.lo, f.hi, int(f.height/(9*vg.Millimeter))) {
+	drop := numbers.FontExtents().Descent / 2 // digits have no descenders
+	for _, t := range ticks(f.lo, f.hi, 0, int(f.height/(6*vg.Millimeter))) {
 		y := f.Y((t.value - f.lo) / (f.hi - f.lo))
 		f.StrokeLine2(grid, f.Min.X, y, f.Max.X, y)
 		f.StrokeLine2(axis, f.Min.X-tickSize, y, f.Min.X, y)
-		f.FillText(numbers, vg.Point{X: f.Min.X - tickSize - 2, Y: y}, t.label)
+		f.FillText(numbers, vg.Point{X: f.Min.X - tickSize - 2, Y: y + drop}, t.label)
 	}
 	steps := style(black, text.XCenter, text.YTop)
-	for _, t := range ticks(0, f.steps, 8) {
-		if t.value != math.Trunc(t.value) {
-			continue
-		}
+	for _, t := range ticks(0, f.steps, 1, 8) {
 		x := f.X(t.value / f.steps)
 		f.StrokeLine2(axis, x, f.Min.Y-tickSize, x, f.Min.Y)
 		if bottom {
@@ -155,15 +153,19 @@ func (f frame) mark(s series, at vg.Point) {
 }
 
 func markerRadius(marker draw.GlyphDrawer) vg.Length {
-	if _, ring := marker.(draw.RingGlyph); ring {
+	switch marker.(type) {
+	case draw.RingGlyph:
 		return 4.5
+	case draw.PyramidGlyph:
+		return 2.3
+	case draw.CrossGlyph:
+		return 2.6
 	}
 	return 1.8
 }
 
 // legend lists the series in a row that starts at a place.
 func (f frame) legend(at vg.Point) {
-	const sample, gap, space = 18, 4, 14
 	words := style(black, text.XLeft, text.YCenter)
 	for _, s := range f.series {
 		if s.label == "" {
@@ -176,25 +178,33 @@ func (f frame) legend(at vg.Point) {
 			g := draw.GlyphStyle{Color: s.line.Color, Radius: markerRadius(s.marker), Shape: s.marker}
 			f.DrawGlyphNoClip(g, vg.Point{X: at.X + sample/2, Y: at.Y})
 		}
-		f.FillText(words, vg.Point{X: at.X + sample + gap, Y: at.Y}, s.label)
-		at.X += sample + gap + words.Width(s.label) + space
+		f.FillText(words, vg.Point{X: at.X + sample + gap, Y: at.Y + words.FontExtents().Descent/2}, s.label)
+		at.X += s.legendWidth()
 	}
 }
 
+// Parts of an entry of a legend: a piece of the curve, a gap, the label, and
+// the space before the next one.
+const sample, gap, space = vg.Length(16), vg.Length(4), vg.Length(10)
+
+func (s series) legendWidth() vg.Length {
+	return sample + gap + style(black, text.XLeft, text.YCenter).Width(s.label) + space
+}
+
 // names writes the names of the phases centered above the frame, cut where the
-// phase is too narrow.
+// phase is too narrow, and left out where hardly a letter remains.
 func (f frame) names(bands []stretch) {
 	words := style(gray, text.XCenter, text.YBottom)
 	words.Font.Style = font.StyleItalic
 	for _, b := range bands {
 		width := f.X(b.hi/f.steps) - f.X(b.lo/f.steps) - 4
-		name := []rune(b.name)
-		for shown := b.name; len(name) > 2; shown = string(name) + "…" {
-			if words.Width(shown) <= width {
-				f.FillText(words, vg.Point{X: f.X((b.lo + b.hi) / 2 / f.steps), Y: f.Max.Y + 2}, shown)
-				break
-			}
+		shown := b.name
+		for name := []rune(b.name); words.Width(shown) > width && len(name) > 0; {
 			name = name[:len(name)-1]
+			shown = string(name) + "…"
+		}
+		if shown != "…" {
+			f.FillText(words, vg.Point{X: f.X((b.lo + b.hi) / 2 / f.steps), Y: f.Max.Y + 2}, shown)
 		}
 	}
 }
@@ -206,8 +216,8 @@ type tick struct {
 }
 
 // ticks returns about most round numbers in lo..hi: multiples of 1, 2 or 5
-// times a power of ten.
-func ticks(lo, hi float64, most int) []tick {
+// times a power of ten, and at least the finest apart.
+func ticks(lo, hi, finest float64, most int) []tick {
 	power := math.Pow(10, math.Floor(math.Log10((hi-lo)/float64(most))))
 	step := 10 * power
 	for _, m := range []float64{1, 2, 5} {
@@ -216,6 +226,7 @@ func ticks(lo, hi float64, most int) []tick {
 			break
 		}
 	}
+	step = max(step, finest)
 	decimals := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
 	var all []tick
 	for i := math.Ceil(lo / step); i*step <= hi; i++ {

@@ -14,19 +14,24 @@ func pick(records []Record, metric func(Record) *float64) []point {
 	var points []point
 	for _, r := range records {
 		if v := metric(r); v != nil {
-			p := point{float64(r.Step), *v}
-			if math.IsInf(p.y, 0) {
-				p.y = math.NaN()
-			}
-			points = append(points, p)
+			points = append(points, point{float64(r.Step), finite(*v)})
 		}
 	}
 	return points
 }
 
+// finite makes a gap of a value that is infinite.
+func finite(y float64) float64 {
+	if math.IsInf(y, 0) {
+		return math.NaN()
+	}
+	return y
+}
+
 // smooth replaces each point by the mean of those up to reach before and after
-// it. Near the ends the reach shrinks to what there is on both sides, so that
-// the curve neither lags nor bends.
+// it. At the start, where the loss falls steeply, the reach shrinks to what
+// there is on both sides, so that the curve does not bend; at the end it is cut
+// off.
 func smooth(points []point, reach int) []point {
 	sums, counts := make([]float64, len(points)+1), make([]int, len(points)+1)
 	for i, p := range points {
@@ -41,8 +46,8 @@ func smooth(points []point, reach int) []point {
 		if math.IsNaN(p.y) {
 			continue
 		}
-		near := min(reach, i, len(points)-1-i)
-		lo, hi := i-near, i+near+1
+		near := min(reach, i)
+		lo, hi := i-near, min(i+near+1, len(points))
 		mean[i].y = (sums[hi] - sums[lo]) / float64(counts[hi]-counts[lo])
 	}
 	return mean
@@ -74,31 +79,68 @@ func thin(points []point, most int) []point {
 	return kept
 }
 
-// rangeOf returns the range of y that shows the curves. The first losses of a
-// run are many times the last ones and would flatten all that follows: what is
-// far above the nine tenths of the points that are lower lies outside.
-func rangeOf(curves ...[]point) (lo, hi float64) {
-	var values []float64
-	for _, points := range curves {
-		for _, p := range points {
-			if !math.IsNaN(p.y) {
-				values = append(values, p.y)
-			}
+// lossRange returns the range of y that shows losses. The first losses of a
+// run are many times the last ones and would flatten all that follows: the
+// range reaches four times as far as nine tenths of the losses after the first
+// fifth of the run, but at least to half above the lowest loss. Where there
+// are but a few losses it holds them all.
+func lossRange(curves ...[]point) (lo, hi float64) {
+	all := slices.DeleteFunc(slices.Concat(curves...), func(p point) bool { return math.IsNaN(p.y) })
+	lo, hi = extremes(all)
+	end := 0.0
+	for _, p := range all {
+		end = max(end, p.x)
+	}
+	var late []float64
+	for _, p := range all {
+		if p.x >= end/5 {
+			late = append(late, p.y)
 		}
 	}
-	if len(values) == 0 {
+	if len(late) >= 10 {
+		slices.Sort(late)
+		most := late[(len(late)-1)*9/10]
+		hi = min(hi, max(lo+4*(most-lo), 1.5*lo))
+	}
+	return widened(lo, hi)
+}
+
+// extremes returns the least and the largest y, 0 and 1 without any.
+func extremes(points []point) (lo, hi float64) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	for _, p := range points {
+		if !math.IsNaN(p.y) {
+			lo, hi = min(lo, p.y), max(hi, p.y)
+		}
+	}
+	if lo > hi {
 		return 0, 1
 	}
-	slices.Sort(values)
-	lo, hi = values[0], values[len(values)-1]
-	if most := values[(len(values)-1)*9/10]; most > lo {
-		hi = min(hi, lo+2.5*(most-lo))
-	}
+	return lo, hi
+}
+
+// widened adds a margin to a range, which may be empty.
+func widened(lo, hi float64) (float64, float64) {
 	margin := 0.05 * (hi - lo)
 	if margin == 0 {
 		margin = max(0.05*math.Abs(lo), 1e-3)
 	}
 	return lo - margin, hi + margin
+}
+
+// untilQuantized returns the held-out losses of the fully quantized network up
+// to and with the first evaluation at which the network is that itself.
+func untilQuantized(records []Record) []point {
+	var points []point
+	for _, r := range records {
+		switch p := (point{float64(r.Step), finite(r.heldOut())}); {
+		case r.ValLossQuantized != nil:
+			points = append(points, p)
+		case r.ValLoss != nil && len(points) > 0:
+			return append(points, p)
+		}
+	}
+	return points
 }
 
 // A stretch is the part of the x axis that a phase takes.
@@ -107,19 +149,19 @@ type stretch struct {
 	lo, hi float64
 }
 
-// stretches returns the phases in the order of the steps. A run without phases
-// has none.
-func stretches(records []Record) []stretch {
+// stretches returns the phases in the order of the steps; the last one reaches
+// to the end of the axis. A run without phases has none.
+func stretches(records []Record, end float64) []stretch {
 	var all []stretch
 	for _, r := range records {
-		x := float64(r.Step)
-		if n := len(all); n == 0 || all[n-1].name != r.Phase {
-			if n > 0 {
-				all[n-1].hi = x
-			}
-			all = append(all, stretch{r.Phase, x, x})
+		n, x := len(all), float64(r.Step)
+		if n > 0 && all[n-1].name == r.Phase {
+			continue
 		}
-		all[len(all)-1].hi = x
+		if n > 0 {
+			all[n-1].hi = x
+		}
+		all = append(all, stretch{r.Phase, x, end})
 	}
 	if len(all) == 1 && all[0].name == "" {
 		return nil
@@ -131,7 +173,7 @@ func stretches(records []Record) []stretch {
 // network, the earliest if there are several, and whether there is one.
 func best(records []Record) (lowest Record, ok bool) {
 	for _, r := range records {
-		if loss := r.heldOut(); !math.IsNaN(loss) && (!ok || loss < lowest.heldOut()) {
+		if loss := finite(r.heldOut()); !math.IsNaN(loss) && (!ok || loss < lowest.heldOut()) {
 			lowest, ok = r, true
 		}
 	}

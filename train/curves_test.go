@@ -1,12 +1,20 @@
 package train
 
 import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"image/png"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
-	"time"
+
+	"gonum.org/v1/plot/vg"
 )
 
 // synthetic returns the records of a run of n steps that is evaluated at every
@@ -42,7 +50,8 @@ func synthetic(n, every int, blend bool) []Record {
 	return records
 }
 
-func TestLook(t *testing.T) {
+// runs are the records of runs that a figure must cope with.
+func runs() map[string][]Record {
 	layer := synthetic(3000, 100, true)
 	for i := range layer {
 		layer[i].Phase = []string{"float", "blocks 0", "blocks 1", "blocks 2 and 3", "x", "ternary"}[min(5, i/550)]
@@ -60,16 +69,120 @@ func TestLook(t *testing.T) {
 			*nan[i].TrainLoss *= 1e4
 		}
 	}
-	for name, records := range map[string][]Record{
-		"none": nil, "one": synthetic(0, 1, true), "three": synthetic(2, 1, true),
-		"few": synthetic(30, 5, true), "two-thousand": synthetic(2000, 100, true), "plain": synthetic(20000, 50, false), "layers": layer, "nan": nan,
-	} {
-		dir := filepath.Join("/tmp/look", name)
-		os.MkdirAll(dir, 0o777)
-		start := time.Now()
-		if err := DrawCurves(dir, "gocode", records); err != nil {
-			t.Error(err)
+	return map[string][]Record{
+		"none": nil, "one": synthetic(0, 1, true), "three": synthetic(2, 1, true), "few": synthetic(30, 5, true),
+		"phases": synthetic(2000, 100, true), "no phases": synthetic(20000, 50, false),
+		"narrow phases": layer, "not finite": nan, "no evaluation": {{Step: 5, TrainLoss: new(3.0)}},
+	}
+}
+
+func TestDrawCurves(t *testing.T) {
+	for name, records := range runs() {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for range 2 { // the second time over the files of the first
+				if err := DrawCurves(dir, "a <b> & c", records); err != nil {
+					t.Fatal(err)
+				}
+			}
+			picture, err := os.ReadFile(filepath.Join(dir, "curves.png"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			image, err := png.Decode(bytes.NewReader(picture))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w, h := image.Bounds().Dx(), image.Bounds().Dy(); w != 1205 || h < 800 || h > 1400 {
+				t.Errorf("%dx%d pixels", w, h)
+			}
+			drawing, err := os.ReadFile(filepath.Join(dir, "curves.svg"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wellFormed(t, drawing)
+			for _, want := range []string{"a &lt;b&gt; &amp; c", "loss (nats per token)", svgFonts} {
+				if !strings.Contains(string(drawing), want) {
+					t.Errorf("curves.svg has no %q", want)
+				}
+			}
+			if strings.Contains(string(drawing), "NaN") || len(drawing) > 400_000 {
+				t.Errorf("curves.svg: %d bytes, with NaN: %v", len(drawing), strings.Contains(string(drawing), "NaN"))
+			}
+		})
+	}
+}
+
+func wellFormed(t *testing.T, text []byte) {
+	t.Helper()
+	for d := xml.NewDecoder(bytes.NewReader(text)); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
 		}
-		t.Log(name, time.Since(start))
+	}
+}
+
+// A redraw shall not be felt in training.
+func BenchmarkDrawCurves(b *testing.B) {
+	records, dir := synthetic(2000, 100, true), b.TempDir()
+	for b.Loop() {
+		if err := DrawCurves(dir, "gocode", records); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestDrawCurvesWithoutFolder(t *testing.T) {
+	if err := DrawCurves(filepath.Join(t.TempDir(), "none"), "", nil); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// The longest legend that there can be fits above its panel.
+func TestLegendFits(t *testing.T) {
+	records := synthetic(123_456, 1000, true)
+	records[100_000].TrainLoss = new(math.NaN())
+	for _, p := range newFigure("", records).panels {
+		var width vg.Length
+		for _, s := range p.series {
+			if s.label != "" {
+				width += s.legendWidth()
+			}
+		}
+		if most := figureWidth - leftMargin; width-space > most {
+			t.Errorf("%s: the legend is %.0f points wide, the figure %.0f", p.label, width, most)
+		}
+	}
+}
+
+func TestFigure(t *testing.T) {
+	f := newFigure("", synthetic(2000, 100, true))
+	if len(f.panels) != 3 {
+		t.Fatalf("%d panels", len(f.panels))
+	}
+	labels := func(p panel) (all []string) {
+		for _, s := range p.series {
+			all = append(all, s.label)
+		}
+		return all
+	}
+	want := []string{"", "training", "held-out", "held-out, quantized", "best: 1.651 at step 2,000"}
+	if got := labels(f.panels[0]); !slices.Equal(got, want) {
+		t.Errorf("series %q, want %q", got, want)
+	}
+	want = []string{"learning rate (1 = peak, 0.002)", "λ (0 = float32, 1 = quantized)"}
+	if got := labels(f.panels[2]); !slices.Equal(got, want) {
+		t.Errorf("series %q, want %q", got, want)
+	}
+	if lo, hi := f.panels[0].lo, f.panels[0].hi; lo < 1.2 || lo > 1.6 || hi < 3 || hi > 5 {
+		t.Errorf("losses from 7.6 down to 1.6 are shown from %v to %v", lo, hi)
+	}
+	if p := newFigure("", synthetic(100, 10, false)).panels[2]; len(p.series) != 1 {
+		t.Errorf("lambda is drawn though it is always 1: %q", labels(p))
+	}
+	if p := newFigure("", []Record{{Step: 1, TrainLoss: new(3.0)}}).panels; len(p) != 2 {
+		t.Errorf("%d panels without an accuracy", len(p))
 	}
 }

@@ -27,6 +27,7 @@ type Optimizer struct {
 	beta1, beta2, clip float64
 	steps              int
 	states             []*state
+	orthogonalizer     orthogonalizer
 }
 
 var _ G.Solver = (*Optimizer)(nil)
@@ -117,7 +118,7 @@ func (s *state) update(o *Optimizer, w, g []float32, scale float64) {
 		decay = o.WeightDecay
 	}
 	if s.square == nil {
-		s.muon(w, g, float32(scale), o.MuonLR, decay)
+		s.muon(&o.orthogonalizer, w, g, float32(scale), o.MuonLR, decay)
 		return
 	}
 	kernel.AdamW(w, s.mean, s.square, g, kernel.AdamWStep{

@@ -105,12 +105,13 @@ func TestOrthogonalize(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for _, shape := range [][2]int{{20, 50}, {50, 20}, {33, 33}, {1, 7}} {
 		rows, cols := shape[0], shape[1]
-		x := make([]float32, rows*cols)
+		var o orthogonalizer
+		x := o.matrix(rows * cols)
 		for i := range x {
 			x[i] = float32(r.NormFloat64())
 		}
 		original := slices.Clone(x)
-		y := orthogonalize(x, rows, cols)
+		y := o.orthogonalize(x, rows, cols)
 		// Along the matrix itself the result must point the same way.
 		dot := 0.0
 		for i := range y {

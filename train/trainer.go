@@ -81,7 +81,11 @@ func Run(ctx context.Context, c config.Config, o Options) (State, error) {
 	if t.Ready != nil {
 		t.Ready(t.describe())
 	}
-	return t.state, t.run(ctx)
+	err = t.run(ctx)
+	if err == nil {
+		err = writeSample(ctx, o.Dir, c.Seed)
+	}
+	return t.state, err
 }
 
 func orNothing(f func(string, int64, int64)) func(string, int64, int64) {

@@ -44,6 +44,7 @@ func (a *attention) backwardGroup(g *attentionGrads, b, kvh int) {
 		keysT:     a.panels(&memory.keys, k.transposed(), s.HeadDim, s.Keys),
 		valuesT:   a.panels(&memory.values, v.transposed(), s.HeadDim, s.Keys),
 		keys:      a.panels(&memory.keyRows, k, s.Keys, s.HeadDim),
+		delta:     &memory.delta,
 		dk:        a.head(g.dk, g.lddk, b*s.Keys, kvh),
 		dv:        a.head(g.dv, g.lddv, b*s.Keys, kvh),
 		p:         matrix[float32]{grow(&memory.p, gradTileRows*a.rows*a.scoreLD()), a.scoreLD(), 1},
@@ -75,6 +76,7 @@ type gradHead struct {
 	keys                 panels // [Keys, HeadDim]
 	queries, gradients   panels // [Queries, HeadDim]
 	p, ds                matrix[float32]
+	delta                *[maxRows]float32
 }
 
 // block takes queries [first, last), first a multiple of gradTileRows*rows:
@@ -103,13 +105,8 @@ func (w *gradHead) tileRow(i, m, at int) {
 	w.times(p, w.q.from(i, 0), w.keysT, m, n, headDim, false)
 	w.times(ds, w.dy.from(i, 0), w.valuesT, m, n, headDim, false)
 	for r := range m {
-		visible := i + r + 1
-		pr, dr := p.data[r*p.row:][:n], ds.data[r*ds.row:][:n]
-		w.vec.expSum(pr[:visible], pr[:visible], w.lse[i+r]/w.scale, w.scale, 1)
-		delta := w.vec.dot(w.dy.from(i+r, 0).data[:headDim], w.y.from(i+r, 0).data[:headDim])
-		w.vec.scoreGrad(dr[:visible], pr[:visible], delta, w.scale)
-		clear(pr[visible:])
-		clear(dr[visible:])
+		w.delta[r] = w.vec.dot(w.dy.from(i+r, 0).data[:headDim], w.y.from(i+r, 0).data[:headDim])
 	}
+	w.vec.softmaxGradRows(&p.data[0], &ds.data[0], p.row, m, i+1, w.scale, &w.lse[i], &w.delta[0])
 	w.times(w.dq.from(i, 0), ds, w.keys, m, headDim, n, false)
 }

@@ -28,6 +28,8 @@ type headMemory struct {
 	keyRows            []float32
 	queries, gradients []float32
 	p, ds              []float32 // scores of some queries, and their gradients
+
+	top, sum, delta [maxRows]float32 // of each query in a row of tiles
 }
 
 var headMemories = sync.Pool{New: func() any { return new(headMemory) }}
@@ -37,8 +39,8 @@ func (a *attention) head(x []float32, ld, firstRow, head int) matrix[float32] {
 	return matrix[float32]{x[firstRow*ld+head*a.s.HeadDim:], ld, 1}
 }
 
-// scoreLD is the distance of two queries' scores: more than the number of
-// keys, and no power of two.
+// scoreLD is the distance of two queries' scores: no power of two, and with
+// room for what softmaxRows clears.
 func (a *attention) scoreLD() int { return a.s.Keys&^15 + 48 }
 
 // forward computes the heads of all sequences, each in one or several pieces.
@@ -92,21 +94,13 @@ func (a *attention) forwardHead(y, lse []float32, bh, first, last int) {
 		m := min(a.rows, last-i)
 		n := s.Keys - s.Queries + i + m
 		a.times(p, q.from(i, 0), keys, m, n, s.HeadDim, false)
-		var inverse [8]float32
-		for r := range m {
-			row := p.data[r*p.row:][:n]
-			visible := n - m + r + 1
-			top := a.vec.maximum(row[:visible])
-			sum := a.vec.expSum(row[:visible], row[:visible], top, a.scale, 1)
-			clear(row[visible:])
-			inverse[r] = 1 / sum
-			if lse != nil {
-				lse[bh*s.Queries+i+r] = top*a.scale + float32(math.Log(float64(sum)))
-			}
-		}
+		a.vec.softmaxRows(&p.data[0], p.row, m, n-m+1, a.scale, &memory.top[0], &memory.sum[0])
 		a.times(out.from(i, 0), p, values, m, s.HeadDim, n, false)
-		for r := range m {
-			a.vec.scale(out.from(i+r, 0).data[:s.HeadDim], inverse[r])
+		for r, sum := range memory.sum[:m] {
+			a.vec.scale(out.from(i+r, 0).data[:s.HeadDim], 1/sum)
+			if lse != nil {
+				lse[bh*s.Queries+i+r] = memory.top[r]*a.scale + float32(math.Log(float64(sum)))
+			}
 		}
 	}
 }

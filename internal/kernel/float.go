@@ -27,13 +27,16 @@ type vectorKernels struct {
 	siluGate     func(y, gate, up []float32)
 	siluGateGrad func(dgate, dup, dy, gate, up []float32)
 
+	// What attention does to one row of tiles.
+	softmaxRows     func(p *float32, ld, rows, first int, scale float32, top, sum *float32)
+	softmaxGradRows func(p, ds *float32, ld, rows, first int, scale float32, lse, delta *float32)
+
 	relu2Gate     func(y, gate, up []float32)
 	relu2GateGrad func(dgate, dup, dy, gate, up []float32)
 	normalize     func(y, x, gain []float32, inv float32)
 	weightedDot   func(a, b, weight []float32) float32
 	rmsNormGrad   func(dx, dgain, dy, x, gain []float32, inv, pull float32)
 	rope          func(a, b, cos, sin []float32, sign float32)
-	scoreGrad     func(ds, p []float32, delta, scale float32)
 }
 
 // vector returns the kernels that F has at the active level, or nil if it has

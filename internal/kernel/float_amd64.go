@@ -12,7 +12,7 @@ var vectorLevels = [...]*vectorKernels{AVX2: &avx2Kernels, AVX512: &avx512Kernel
 var avx2Kernels = vectorKernels{
 	gemmTiles: gemmTiles{
 		rows: 6, cols: 16, full: gemmTile6x16AVX2, half: gemmTile6x8AVX2,
-		transpose8: transpose8AVX2, copyRows: copyRowsAVX2,
+		transpose8: transpose8AVX2, copyRows: copyRowsAVX2, rowTimesColumns: rowTimesColumnsAVX2,
 	},
 
 	add:        addAVX2,
@@ -24,11 +24,13 @@ var avx2Kernels = vectorKernels{
 	finite:     finiteAVX2,
 	adamW:      adamWAVX2,
 
-	exp:          expAVX2,
-	expSum:       expSumAVX2,
-	sumExp:       sumExpAVX2,
-	siluGate:     siluGateAVX2,
-	siluGateGrad: siluGateGradAVX2,
+	exp:             expAVX2,
+	expSum:          expSumAVX2,
+	sumExp:          sumExpAVX2,
+	siluGate:        siluGateAVX2,
+	siluGateGrad:    siluGateGradAVX2,
+	softmaxRows:     softmaxRowsAVX2,
+	softmaxGradRows: softmaxGradRowsAVX2,
 
 	relu2Gate:     relu2GateAVX2,
 	relu2GateGrad: relu2GateGradAVX2,
@@ -36,13 +38,12 @@ var avx2Kernels = vectorKernels{
 	weightedDot:   weightedDotAVX2,
 	rmsNormGrad:   rmsNormGradAVX2,
 	rope:          ropeAVX2,
-	scoreGrad:     scoreGradAVX2,
 }
 
 var avx512Kernels = vectorKernels{
 	gemmTiles: gemmTiles{
 		rows: 8, cols: 32, full: gemmTile8x32AVX512, half: gemmTile8x16AVX512,
-		transpose8: transpose8AVX2, copyRows: copyRowsAVX2,
+		transpose8: transpose8AVX2, copyRows: copyRowsAVX2, rowTimesColumns: rowTimesColumnsAVX2,
 	},
 
 	add:        addAVX512,
@@ -54,11 +55,13 @@ var avx512Kernels = vectorKernels{
 	finite:     finiteAVX512,
 	adamW:      adamWAVX512,
 
-	exp:          expAVX512,
-	expSum:       expSumAVX512,
-	sumExp:       sumExpAVX512,
-	siluGate:     siluGateAVX512,
-	siluGateGrad: siluGateGradAVX512,
+	exp:             expAVX512,
+	expSum:          expSumAVX512,
+	sumExp:          sumExpAVX512,
+	siluGate:        siluGateAVX512,
+	siluGateGrad:    siluGateGradAVX512,
+	softmaxRows:     softmaxRowsAVX512,
+	softmaxGradRows: softmaxGradRowsAVX512,
 
 	relu2Gate:     relu2GateAVX512,
 	relu2GateGrad: relu2GateGradAVX512,
@@ -66,5 +69,4 @@ var avx512Kernels = vectorKernels{
 	weightedDot:   weightedDotAVX512,
 	rmsNormGrad:   rmsNormGradAVX512,
 	rope:          ropeAVX512,
-	scoreGrad:     scoreGradAVX512,
 }

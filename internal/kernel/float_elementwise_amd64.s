@@ -4,23 +4,23 @@
 
 #include "textflag.h"
 
-DATA float_elementwise_lanes<>+0(SB)/4, $0xffffffff
-DATA float_elementwise_lanes<>+4(SB)/4, $0xffffffff
-DATA float_elementwise_lanes<>+8(SB)/4, $0xffffffff
-DATA float_elementwise_lanes<>+12(SB)/4, $0xffffffff
-DATA float_elementwise_lanes<>+16(SB)/4, $0xffffffff
-DATA float_elementwise_lanes<>+20(SB)/4, $0xffffffff
-DATA float_elementwise_lanes<>+24(SB)/4, $0xffffffff
-DATA float_elementwise_lanes<>+28(SB)/4, $0xffffffff
-DATA float_elementwise_lanes<>+32(SB)/4, $0x00000000
-DATA float_elementwise_lanes<>+36(SB)/4, $0x00000000
-DATA float_elementwise_lanes<>+40(SB)/4, $0x00000000
-DATA float_elementwise_lanes<>+44(SB)/4, $0x00000000
-DATA float_elementwise_lanes<>+48(SB)/4, $0x00000000
-DATA float_elementwise_lanes<>+52(SB)/4, $0x00000000
-DATA float_elementwise_lanes<>+56(SB)/4, $0x00000000
-DATA float_elementwise_lanes<>+60(SB)/4, $0x00000000
-GLOBL float_elementwise_lanes<>(SB), RODATA|NOPTR, $64
+DATA float_elementwise_lanes<>+0(SB)/8, $0xffffffffffffffff
+DATA float_elementwise_lanes<>+8(SB)/8, $0xffffffffffffffff
+DATA float_elementwise_lanes<>+16(SB)/8, $0xffffffffffffffff
+DATA float_elementwise_lanes<>+24(SB)/8, $0xffffffffffffffff
+DATA float_elementwise_lanes<>+32(SB)/8, $0xffffffffffffffff
+DATA float_elementwise_lanes<>+40(SB)/8, $0xffffffffffffffff
+DATA float_elementwise_lanes<>+48(SB)/8, $0xffffffffffffffff
+DATA float_elementwise_lanes<>+56(SB)/8, $0xffffffffffffffff
+DATA float_elementwise_lanes<>+64(SB)/8, $0x0000000000000000
+DATA float_elementwise_lanes<>+72(SB)/8, $0x0000000000000000
+DATA float_elementwise_lanes<>+80(SB)/8, $0x0000000000000000
+DATA float_elementwise_lanes<>+88(SB)/8, $0x0000000000000000
+DATA float_elementwise_lanes<>+96(SB)/8, $0x0000000000000000
+DATA float_elementwise_lanes<>+104(SB)/8, $0x0000000000000000
+DATA float_elementwise_lanes<>+112(SB)/8, $0x0000000000000000
+DATA float_elementwise_lanes<>+120(SB)/8, $0x0000000000000000
+GLOBL float_elementwise_lanes<>(SB), RODATA|NOPTR, $128
 
 // func addAVX2(dst []float32, a []float32, b []float32)
 // Requires: AVX
@@ -47,7 +47,7 @@ l_add_tail:
 	JE         l_add_done
 	LEAQ       float_elementwise_lanes<>+0(SB), DI
 	NEGQ       BX
-	VMOVUPS    32(DI)(BX*4), Y0
+	VMOVUPS    64(DI)(BX*4), Y0
 	VMASKMOVPS (CX)(SI*1), Y0, Y1
 	VMASKMOVPS (DX)(SI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
@@ -117,7 +117,7 @@ l_add_tail:
 	JE          l_add_done
 	LEAQ        float_elementwise_lanes<>+0(SB), SI
 	NEGQ        DX
-	VMOVUPS     32(SI)(DX*4), Y1
+	VMOVUPS     64(SI)(DX*4), Y1
 	VMASKMOVPS  (CX)(BX*1), Y1, Y2
 	VMASKMOVPS  (AX)(BX*1), Y1, Y3
 	VFMADD231PS Y2, Y0, Y3
@@ -185,7 +185,7 @@ l_scale_tail:
 	JE         l_scale_done
 	LEAQ       float_elementwise_lanes<>+0(SB), BX
 	NEGQ       CX
-	VMOVUPS    32(BX)(CX*4), Y1
+	VMOVUPS    64(BX)(CX*4), Y1
 	VMASKMOVPS (AX)(DX*1), Y1, Y2
 	VMULPS     Y0, Y2, Y2
 	VMASKMOVPS Y2, Y1, (AX)(DX*1)
@@ -250,7 +250,7 @@ l_dot_tail:
 	JE          l_dot_done
 	LEAQ        float_elementwise_lanes<>+0(SB), SI
 	NEGQ        DX
-	VMOVUPS     32(SI)(DX*4), Y1
+	VMOVUPS     64(SI)(DX*4), Y1
 	VMASKMOVPS  (AX)(BX*1), Y1, Y2
 	VMASKMOVPS  (CX)(BX*1), Y1, Y1
 	VFMADD231PS Y2, Y1, Y0
@@ -336,7 +336,7 @@ l_sum_tail:
 	JE           l_sum_done
 	LEAQ         float_elementwise_lanes<>+0(SB), BX
 	NEGQ         CX
-	VMOVUPS      32(BX)(CX*4), Y2
+	VMOVUPS      64(BX)(CX*4), Y2
 	VMASKMOVPS   (AX)(DX*1), Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VCVTPS2PD    X2, Y2
@@ -409,15 +409,15 @@ TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
 	MOVL         $0xff800000, CX
 	VMOVD        CX, X0
 	VBROADCASTSS X0, Y0
-	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y1
 	MOVQ         x_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x08, CX
 	JLT          l_max_tail
 
 l_max_loop:
-	VMOVUPS (AX)(DX*1), Y1
-	VMAXPS  Y0, Y1, Y0
+	VMOVUPS (AX)(DX*1), Y2
+	VMAXPS  Y1, Y2, Y1
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
 	JGE     l_max_loop
@@ -427,13 +427,13 @@ l_max_tail:
 	JE         l_max_done
 	LEAQ       float_elementwise_lanes<>+0(SB), BX
 	NEGQ       CX
-	VMOVUPS    32(BX)(CX*4), Y3
-	VMASKMOVPS (AX)(DX*1), Y3, Y1
-	VBLENDVPS  Y3, Y1, Y2, Y1
-	VMAXPS     Y0, Y1, Y0
+	VMOVUPS    64(BX)(CX*4), Y2
+	VMASKMOVPS (AX)(DX*1), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y0, Y3
+	VMAXPS     Y1, Y3, Y1
 
 l_max_done:
-	VMOVAPS      Y0, Y1
+	VMOVAPS      Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X0
 	VMAXPS       X0, X1, X0
 	VPERMILPS    $0x4e, X0, X1
@@ -451,15 +451,15 @@ TEXT ·maximumAVX512(SB), NOSPLIT, $0-28
 	MOVL         $0xff800000, CX
 	VMOVD        CX, X0
 	VBROADCASTSS X0, Z0
-	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z1
 	MOVQ         x_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $0x10, CX
 	JLT          l_max_tail
 
 l_max_loop:
-	VMOVUPS (AX)(DX*1), Z1
-	VMAXPS  Z0, Z1, Z0
+	VMOVUPS (AX)(DX*1), Z2
+	VMAXPS  Z1, Z2, Z1
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
 	JGE     l_max_loop
@@ -470,20 +470,20 @@ l_max_tail:
 	MOVL    $0xffffffff, BX
 	BZHIL   CX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z2, Z1
-	VMOVUPS (AX)(DX*1), K1, Z1
-	VMAXPS  Z0, Z1, Z0
+	VMOVAPS Z0, Z0
+	VMOVUPS (AX)(DX*1), K1, Z0
+	VMAXPS  Z1, Z0, Z1
 
 l_max_done:
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VMAXPS        Y1, Y0, Y1
-	VEXTRACTF128  $0x01, Y1, X0
-	VMAXPS        X0, X1, X0
-	VPERMILPS     $0x4e, X0, X1
-	VMAXPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VMAXPS        X1, X0, X0
-	MOVSS         X0, ret+24(FP)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VMAXPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X1
+	VPERMILPS     $0x4e, X1, X0
+	VMAXPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VMAXPS        X0, X1, X1
+	MOVSS         X1, ret+24(FP)
 	VZEROUPPER
 	RET
 
@@ -510,7 +510,7 @@ l_finite_tail:
 	JE         l_finite_done
 	LEAQ       float_elementwise_lanes<>+0(SB), BX
 	NEGQ       CX
-	VMOVUPS    32(BX)(CX*4), Y1
+	VMOVUPS    64(BX)(CX*4), Y1
 	VMASKMOVPS (AX)(DX*1), Y1, Y1
 	VSUBPS     Y1, Y1, Y1
 	VADDPS     Y1, Y0, Y0
@@ -618,7 +618,7 @@ l_step_tail:
 	JE          l_step_done
 	LEAQ        float_elementwise_lanes<>+0(SB), R8
 	NEGQ        SI
-	VMOVUPS     32(R8)(SI*4), Y7
+	VMOVUPS     64(R8)(SI*4), Y7
 	VMASKMOVPS  (BX)(DI*1), Y7, Y8
 	VMASKMOVPS  (AX)(DI*1), Y7, Y9
 	VMASKMOVPS  (CX)(DI*1), Y7, Y10

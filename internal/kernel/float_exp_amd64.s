@@ -4,23 +4,23 @@
 
 #include "textflag.h"
 
-DATA float_exp_lanes<>+0(SB)/4, $0xffffffff
-DATA float_exp_lanes<>+4(SB)/4, $0xffffffff
-DATA float_exp_lanes<>+8(SB)/4, $0xffffffff
-DATA float_exp_lanes<>+12(SB)/4, $0xffffffff
-DATA float_exp_lanes<>+16(SB)/4, $0xffffffff
-DATA float_exp_lanes<>+20(SB)/4, $0xffffffff
-DATA float_exp_lanes<>+24(SB)/4, $0xffffffff
-DATA float_exp_lanes<>+28(SB)/4, $0xffffffff
-DATA float_exp_lanes<>+32(SB)/4, $0x00000000
-DATA float_exp_lanes<>+36(SB)/4, $0x00000000
-DATA float_exp_lanes<>+40(SB)/4, $0x00000000
-DATA float_exp_lanes<>+44(SB)/4, $0x00000000
-DATA float_exp_lanes<>+48(SB)/4, $0x00000000
-DATA float_exp_lanes<>+52(SB)/4, $0x00000000
-DATA float_exp_lanes<>+56(SB)/4, $0x00000000
-DATA float_exp_lanes<>+60(SB)/4, $0x00000000
-GLOBL float_exp_lanes<>(SB), RODATA|NOPTR, $64
+DATA float_exp_lanes<>+0(SB)/8, $0xffffffffffffffff
+DATA float_exp_lanes<>+8(SB)/8, $0xffffffffffffffff
+DATA float_exp_lanes<>+16(SB)/8, $0xffffffffffffffff
+DATA float_exp_lanes<>+24(SB)/8, $0xffffffffffffffff
+DATA float_exp_lanes<>+32(SB)/8, $0xffffffffffffffff
+DATA float_exp_lanes<>+40(SB)/8, $0xffffffffffffffff
+DATA float_exp_lanes<>+48(SB)/8, $0xffffffffffffffff
+DATA float_exp_lanes<>+56(SB)/8, $0xffffffffffffffff
+DATA float_exp_lanes<>+64(SB)/8, $0x0000000000000000
+DATA float_exp_lanes<>+72(SB)/8, $0x0000000000000000
+DATA float_exp_lanes<>+80(SB)/8, $0x0000000000000000
+DATA float_exp_lanes<>+88(SB)/8, $0x0000000000000000
+DATA float_exp_lanes<>+96(SB)/8, $0x0000000000000000
+DATA float_exp_lanes<>+104(SB)/8, $0x0000000000000000
+DATA float_exp_lanes<>+112(SB)/8, $0x0000000000000000
+DATA float_exp_lanes<>+120(SB)/8, $0x0000000000000000
+GLOBL float_exp_lanes<>(SB), RODATA|NOPTR, $128
 
 // func expAVX2(y []float32, x []float32)
 // Requires: AVX, AVX2, FMA3
@@ -67,7 +67,7 @@ l_exp_tail:
 	JE           l_exp_done
 	LEAQ         float_exp_lanes<>+0(SB), SI
 	NEGQ         DX
-	VMOVUPS      32(SI)(DX*4), Y0
+	VMOVUPS      64(SI)(DX*4), Y0
 	VMASKMOVPS   (CX)(BX*1), Y0, Y1
 	VMOVUPS      l_float_exp_0<>+0(SB), Y2
 	VMINPS       Y1, Y2, Y3
@@ -357,7 +357,7 @@ l_exp_tail:
 	JE           l_exp_done
 	LEAQ         float_exp_lanes<>+0(SB), SI
 	NEGQ         DX
-	VMOVUPS      32(SI)(DX*4), Y4
+	VMOVUPS      64(SI)(DX*4), Y4
 	VMASKMOVPS   (CX)(BX*1), Y4, Y5
 	VSUBPS       Y0, Y5, Y5
 	VMULPS       Y1, Y5, Y5
@@ -536,7 +536,7 @@ l_exp_tail:
 	JE           l_exp_done
 	LEAQ         float_exp_lanes<>+0(SB), BX
 	NEGQ         CX
-	VMOVUPS      32(BX)(CX*4), Y2
+	VMOVUPS      64(BX)(CX*4), Y2
 	VMASKMOVPS   (AX)(DX*1), Y2, Y3
 	VSUBPS       Y0, Y3, Y3
 	VMOVUPS      l_float_exp_0<>+0(SB), Y0
@@ -710,7 +710,7 @@ l_gate_tail:
 	JE           l_gate_done
 	LEAQ         float_exp_lanes<>+0(SB), DI
 	NEGQ         BX
-	VMOVUPS      32(DI)(BX*4), Y0
+	VMOVUPS      64(DI)(BX*4), Y0
 	VMASKMOVPS   (CX)(SI*1), Y0, Y1
 	VXORPS       Y2, Y2, Y2
 	VSUBPS       Y1, Y2, Y2
@@ -895,7 +895,7 @@ l_gate_tail:
 	JE           l_gate_done
 	LEAQ         float_exp_lanes<>+0(SB), R9
 	NEGQ         DI
-	VMOVUPS      32(R9)(DI*4), Y0
+	VMOVUPS      64(R9)(DI*4), Y0
 	VMASKMOVPS   (BX)(R8*1), Y0, Y1
 	VXORPS       Y2, Y2, Y2
 	VSUBPS       Y1, Y2, Y2
@@ -1037,5 +1037,509 @@ l_gate_tail:
 	VMOVUPS      Z1, K1, (CX)(R8*1)
 
 l_gate_done:
+	VZEROUPPER
+	RET
+
+// func softmaxRowsAVX2(p *float32, ld int, rows int, first int, scale float32, top *float32, sum *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-56
+	MOVQ         p+0(FP), AX
+	MOVQ         ld+8(FP), CX
+	MOVQ         top+40(FP), DX
+	MOVQ         sum+48(FP), BX
+	VBROADCASTSS scale+32(FP), Y0
+	MOVL         $0xff800000, SI
+	VMOVD        SI, X1
+	VBROADCASTSS X1, Y1
+	SHLQ         $0x02, CX
+	MOVQ         rows+16(FP), SI
+	MOVQ         first+24(FP), DI
+
+row:
+	MOVQ    DI, R8
+	MOVQ    R8, R9
+	VXORPS  Y2, Y2, Y2
+	LEAQ    7(R8), R10
+	ANDQ    $-8, R10
+	VMOVUPS Y2, (AX)(R10*4)
+	VMOVAPS Y1, Y2
+	XORQ    R10, R10
+	SUBQ    $0x08, R8
+	JLT     l_max_tail
+
+l_max_loop:
+	VMOVUPS (AX)(R10*1), Y3
+	VMAXPS  Y2, Y3, Y2
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JGE     l_max_loop
+
+l_max_tail:
+	ADDQ       $0x08, R8
+	JE         l_max_done
+	LEAQ       float_exp_lanes<>+0(SB), R11
+	NEGQ       R8
+	VMOVUPS    64(R11)(R8*4), Y3
+	VMASKMOVPS (AX)(R10*1), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y4
+	VMAXPS     Y2, Y4, Y2
+
+l_max_done:
+	VMOVAPS      Y2, Y3
+	VEXTRACTF128 $0x01, Y3, X2
+	VMAXPS       X2, X3, X2
+	VPERMILPS    $0x4e, X2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0xb1, X2, X3
+	VMAXPS       X3, X2, X2
+	VBROADCASTSS X2, Y2
+	VMOVSS       X2, (DX)
+	VXORPS       Y3, Y3, Y3
+	XORQ         R8, R8
+	SUBQ         $0x08, R9
+	JLT          l_exp_tail
+
+l_exp_loop:
+	VMOVUPS      (AX)(R8*1), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      l_float_exp_0<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y6
+	VMOVUPS      l_float_exp_1<>+0(SB), Y5
+	VMAXPS       Y6, Y5, Y6
+	VCMPPS       $0x05, Y5, Y4, Y7
+	VMULPS       l_float_exp_2<>+0(SB), Y6, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VMOVAPS      Y6, Y4
+	VFNMADD231PS l_float_exp_3<>+0(SB), Y5, Y4
+	VFNMADD231PS l_float_exp_4<>+0(SB), Y5, Y4
+	VMOVUPS      l_float_exp_5<>+0(SB), Y6
+	VFMADD213PS  l_float_exp_6<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_7<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_8<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_9<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_10<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y4, Y6
+	VADDPS       l_float_exp_12<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y4
+	VANDPS       Y7, Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VMOVUPS      Y4, (AX)(R8*1)
+	ADDQ         $0x20, R8
+	SUBQ         $0x08, R9
+	JGE          l_exp_loop
+
+l_exp_tail:
+	ADDQ         $0x08, R9
+	JE           l_exp_done
+	LEAQ         float_exp_lanes<>+0(SB), R10
+	NEGQ         R9
+	VMOVUPS      64(R10)(R9*4), Y4
+	VMASKMOVPS   (AX)(R8*1), Y4, Y5
+	VSUBPS       Y2, Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VMOVUPS      l_float_exp_0<>+0(SB), Y2
+	VMINPS       Y5, Y2, Y6
+	VMOVUPS      l_float_exp_1<>+0(SB), Y2
+	VMAXPS       Y6, Y2, Y6
+	VCMPPS       $0x05, Y2, Y5, Y7
+	VMULPS       l_float_exp_2<>+0(SB), Y6, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VMOVAPS      Y6, Y5
+	VFNMADD231PS l_float_exp_3<>+0(SB), Y2, Y5
+	VFNMADD231PS l_float_exp_4<>+0(SB), Y2, Y5
+	VMOVUPS      l_float_exp_5<>+0(SB), Y6
+	VFMADD213PS  l_float_exp_6<>+0(SB), Y5, Y6
+	VFMADD213PS  l_float_exp_7<>+0(SB), Y5, Y6
+	VFMADD213PS  l_float_exp_8<>+0(SB), Y5, Y6
+	VFMADD213PS  l_float_exp_9<>+0(SB), Y5, Y6
+	VFMADD213PS  l_float_exp_10<>+0(SB), Y5, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y5, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y5, Y6
+	VADDPS       l_float_exp_12<>+0(SB), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y6, Y5
+	VANDPS       Y7, Y5, Y5
+	VANDPS       Y4, Y5, Y5
+	VADDPS       Y5, Y3, Y3
+	VMOVUPS      Y5, (AX)(R8*1)
+
+l_exp_done:
+	VMOVAPS      Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X2
+	VADDPS       X2, X3, X2
+	VPERMILPS    $0x4e, X2, X3
+	VADDPS       X3, X2, X2
+	VPERMILPS    $0xb1, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSS       X2, (BX)
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, BX
+	ADDQ         CX, AX
+	INCQ         DI
+	DECQ         SI
+	JNE          row
+	VZEROUPPER
+	RET
+
+// func softmaxRowsAVX512(p *float32, ld int, rows int, first int, scale float32, top *float32, sum *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ         p+0(FP), AX
+	MOVQ         ld+8(FP), CX
+	MOVQ         top+40(FP), DX
+	MOVQ         sum+48(FP), BX
+	VBROADCASTSS scale+32(FP), Z0
+	MOVL         $0xff800000, SI
+	VMOVD        SI, X1
+	VBROADCASTSS X1, Z1
+	SHLQ         $0x02, CX
+	MOVQ         rows+16(FP), SI
+	MOVQ         first+24(FP), DI
+
+row:
+	MOVQ    DI, R8
+	MOVQ    R8, R9
+	VPXORD  Z2, Z2, Z2
+	LEAQ    15(R8), R10
+	ANDQ    $-16, R10
+	VMOVUPS Z2, (AX)(R10*4)
+	VMOVAPS Z1, Z3
+	XORQ    R10, R10
+	SUBQ    $0x10, R8
+	JLT     l_max_tail
+
+l_max_loop:
+	VMOVUPS (AX)(R10*1), Z4
+	VMAXPS  Z3, Z4, Z3
+	ADDQ    $0x40, R10
+	SUBQ    $0x10, R8
+	JGE     l_max_loop
+
+l_max_tail:
+	ADDQ    $0x10, R8
+	JE      l_max_done
+	MOVL    $0xffffffff, R11
+	BZHIL   R8, R11, R11
+	KMOVW   R11, K1
+	VMOVAPS Z1, Z4
+	VMOVUPS (AX)(R10*1), K1, Z4
+	VMAXPS  Z3, Z4, Z3
+
+l_max_done:
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMAXPS        Y4, Y3, Y4
+	VEXTRACTF128  $0x01, Y4, X3
+	VMAXPS        X3, X4, X3
+	VPERMILPS     $0x4e, X3, X4
+	VMAXPS        X4, X3, X3
+	VPERMILPS     $0xb1, X3, X4
+	VMAXPS        X4, X3, X3
+	VBROADCASTSS  X3, Z3
+	VMOVSS        X3, (DX)
+	VPXORD        Z5, Z5, Z5
+	XORQ          R8, R8
+	SUBQ          $0x10, R9
+	JLT           l_exp_tail
+
+l_exp_loop:
+	VMOVUPS      (AX)(R8*1), Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z0, Z4, Z4
+	VMOVUPS      l_float_exp_0<>+0(SB), Z6
+	VMINPS       Z4, Z6, Z7
+	VMOVUPS      l_float_exp_13<>+0(SB), Z6
+	VMAXPS       Z7, Z6, Z7
+	VMULPS       l_float_exp_2<>+0(SB), Z7, Z6
+	VRNDSCALEPS  $0x08, Z6, Z6
+	VMOVAPS      Z7, Z4
+	VFNMADD231PS l_float_exp_3<>+0(SB), Z6, Z4
+	VFNMADD231PS l_float_exp_4<>+0(SB), Z6, Z4
+	VMOVUPS      l_float_exp_5<>+0(SB), Z7
+	VFMADD213PS  l_float_exp_6<>+0(SB), Z4, Z7
+	VFMADD213PS  l_float_exp_7<>+0(SB), Z4, Z7
+	VFMADD213PS  l_float_exp_8<>+0(SB), Z4, Z7
+	VFMADD213PS  l_float_exp_9<>+0(SB), Z4, Z7
+	VFMADD213PS  l_float_exp_10<>+0(SB), Z4, Z7
+	VFMADD213PS  l_float_exp_11<>+0(SB), Z4, Z7
+	VFMADD213PS  l_float_exp_11<>+0(SB), Z4, Z7
+	VSCALEFPS    Z6, Z7, Z4
+	VADDPS       Z4, Z5, Z5
+	VMOVUPS      Z4, (AX)(R8*1)
+	ADDQ         $0x40, R8
+	SUBQ         $0x10, R9
+	JGE          l_exp_loop
+
+l_exp_tail:
+	ADDQ         $0x10, R9
+	JE           l_exp_done
+	MOVL         $0xffffffff, R10
+	BZHIL        R9, R10, R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (AX)(R8*1), K1, Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z0, Z4, Z4
+	VMOVUPS      l_float_exp_0<>+0(SB), Z3
+	VMINPS       Z4, Z3, Z6
+	VMOVUPS      l_float_exp_13<>+0(SB), Z3
+	VMAXPS       Z6, Z3, Z6
+	VMULPS       l_float_exp_2<>+0(SB), Z6, Z3
+	VRNDSCALEPS  $0x08, Z3, Z3
+	VMOVAPS      Z6, Z4
+	VFNMADD231PS l_float_exp_3<>+0(SB), Z3, Z4
+	VFNMADD231PS l_float_exp_4<>+0(SB), Z3, Z4
+	VMOVUPS      l_float_exp_5<>+0(SB), Z6
+	VFMADD213PS  l_float_exp_6<>+0(SB), Z4, Z6
+	VFMADD213PS  l_float_exp_7<>+0(SB), Z4, Z6
+	VFMADD213PS  l_float_exp_8<>+0(SB), Z4, Z6
+	VFMADD213PS  l_float_exp_9<>+0(SB), Z4, Z6
+	VFMADD213PS  l_float_exp_10<>+0(SB), Z4, Z6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Z4, Z6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Z4, Z6
+	VSCALEFPS    Z3, Z6, Z4
+	VMOVAPS.Z    Z4, K1, Z4
+	VADDPS       Z4, Z5, Z5
+	VMOVUPS      Z4, (AX)(R8*1)
+
+l_exp_done:
+	VEXTRACTF64X4 $0x01, Z5, Y4
+	VADDPS        Y4, Y5, Y4
+	VEXTRACTF128  $0x01, Y4, X3
+	VADDPS        X3, X4, X3
+	VPERMILPS     $0x4e, X3, X4
+	VADDPS        X4, X3, X3
+	VPERMILPS     $0xb1, X3, X4
+	VADDPS        X4, X3, X3
+	VMOVSS        X3, (BX)
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, BX
+	ADDQ          CX, AX
+	INCQ          DI
+	DECQ          SI
+	JNE           row
+	VZEROUPPER
+	RET
+
+// func softmaxGradRowsAVX2(p *float32, ds *float32, ld int, rows int, first int, scale float32, lse *float32, delta *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxGradRowsAVX2(SB), NOSPLIT, $0-64
+	MOVQ         p+0(FP), AX
+	MOVQ         ds+8(FP), CX
+	MOVQ         ld+16(FP), DX
+	MOVQ         lse+48(FP), BX
+	MOVQ         delta+56(FP), SI
+	VBROADCASTSS scale+40(FP), Y0
+	SHLQ         $0x02, DX
+	MOVQ         rows+24(FP), DI
+	MOVQ         first+32(FP), R8
+
+row:
+	MOVQ         R8, R9
+	VXORPS       Y1, Y1, Y1
+	LEAQ         7(R9), R10
+	ANDQ         $-8, R10
+	VMOVUPS      Y1, (AX)(R10*4)
+	VXORPS       Y1, Y1, Y1
+	LEAQ         7(R9), R10
+	ANDQ         $-8, R10
+	VMOVUPS      Y1, (CX)(R10*4)
+	VBROADCASTSS (BX), Y1
+	VBROADCASTSS (SI), Y2
+	XORQ         R10, R10
+	SUBQ         $0x08, R9
+	JLT          l_grad_tail
+
+l_grad_loop:
+	VMOVUPS      (AX)(R10*1), Y3
+	VMOVUPS      (CX)(R10*1), Y4
+	VFMSUB213PS  Y1, Y0, Y3
+	VMOVUPS      l_float_exp_0<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y6
+	VMOVUPS      l_float_exp_1<>+0(SB), Y5
+	VMAXPS       Y6, Y5, Y6
+	VCMPPS       $0x05, Y5, Y3, Y7
+	VMULPS       l_float_exp_2<>+0(SB), Y6, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VMOVAPS      Y6, Y3
+	VFNMADD231PS l_float_exp_3<>+0(SB), Y5, Y3
+	VFNMADD231PS l_float_exp_4<>+0(SB), Y5, Y3
+	VMOVUPS      l_float_exp_5<>+0(SB), Y6
+	VFMADD213PS  l_float_exp_6<>+0(SB), Y3, Y6
+	VFMADD213PS  l_float_exp_7<>+0(SB), Y3, Y6
+	VFMADD213PS  l_float_exp_8<>+0(SB), Y3, Y6
+	VFMADD213PS  l_float_exp_9<>+0(SB), Y3, Y6
+	VFMADD213PS  l_float_exp_10<>+0(SB), Y3, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y3, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y3, Y6
+	VADDPS       l_float_exp_12<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y3
+	VANDPS       Y7, Y3, Y3
+	VMOVUPS      Y3, (AX)(R10*1)
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      Y4, (CX)(R10*1)
+	ADDQ         $0x20, R10
+	SUBQ         $0x08, R9
+	JGE          l_grad_loop
+
+l_grad_tail:
+	ADDQ         $0x08, R9
+	JE           l_grad_done
+	LEAQ         float_exp_lanes<>+0(SB), R11
+	NEGQ         R9
+	VMOVUPS      64(R11)(R9*4), Y3
+	VMASKMOVPS   (AX)(R10*1), Y3, Y4
+	VMASKMOVPS   (CX)(R10*1), Y3, Y5
+	VFMSUB213PS  Y1, Y0, Y4
+	VMOVUPS      l_float_exp_0<>+0(SB), Y1
+	VMINPS       Y4, Y1, Y6
+	VMOVUPS      l_float_exp_1<>+0(SB), Y1
+	VMAXPS       Y6, Y1, Y6
+	VCMPPS       $0x05, Y1, Y4, Y7
+	VMULPS       l_float_exp_2<>+0(SB), Y6, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VMOVAPS      Y6, Y4
+	VFNMADD231PS l_float_exp_3<>+0(SB), Y1, Y4
+	VFNMADD231PS l_float_exp_4<>+0(SB), Y1, Y4
+	VMOVUPS      l_float_exp_5<>+0(SB), Y6
+	VFMADD213PS  l_float_exp_6<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_7<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_8<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_9<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_10<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y4, Y6
+	VADDPS       l_float_exp_12<>+0(SB), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y6, Y4
+	VANDPS       Y7, Y4, Y4
+	VANDPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (AX)(R10*1)
+	VSUBPS       Y2, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VMOVUPS      Y5, (CX)(R10*1)
+
+l_grad_done:
+	ADDQ $0x04, BX
+	ADDQ $0x04, SI
+	ADDQ DX, AX
+	ADDQ DX, CX
+	INCQ R8
+	DECQ DI
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func softmaxGradRowsAVX512(p *float32, ds *float32, ld int, rows int, first int, scale float32, lse *float32, delta *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxGradRowsAVX512(SB), NOSPLIT, $0-64
+	MOVQ         p+0(FP), AX
+	MOVQ         ds+8(FP), CX
+	MOVQ         ld+16(FP), DX
+	MOVQ         lse+48(FP), BX
+	MOVQ         delta+56(FP), SI
+	VBROADCASTSS scale+40(FP), Z0
+	SHLQ         $0x02, DX
+	MOVQ         rows+24(FP), DI
+	MOVQ         first+32(FP), R8
+
+row:
+	MOVQ         R8, R9
+	VPXORD       Z1, Z1, Z1
+	LEAQ         15(R9), R10
+	ANDQ         $-16, R10
+	VMOVUPS      Z1, (AX)(R10*4)
+	VPXORD       Z2, Z2, Z2
+	LEAQ         15(R9), R10
+	ANDQ         $-16, R10
+	VMOVUPS      Z2, (CX)(R10*4)
+	VBROADCASTSS (BX), Z3
+	VBROADCASTSS (SI), Z4
+	XORQ         R10, R10
+	SUBQ         $0x10, R9
+	JLT          l_grad_tail
+
+l_grad_loop:
+	VMOVUPS      (AX)(R10*1), Z5
+	VMOVUPS      (CX)(R10*1), Z6
+	VFMSUB213PS  Z3, Z0, Z5
+	VMOVUPS      l_float_exp_0<>+0(SB), Z7
+	VMINPS       Z5, Z7, Z8
+	VMOVUPS      l_float_exp_13<>+0(SB), Z7
+	VMAXPS       Z8, Z7, Z8
+	VMULPS       l_float_exp_2<>+0(SB), Z8, Z7
+	VRNDSCALEPS  $0x08, Z7, Z7
+	VMOVAPS      Z8, Z5
+	VFNMADD231PS l_float_exp_3<>+0(SB), Z7, Z5
+	VFNMADD231PS l_float_exp_4<>+0(SB), Z7, Z5
+	VMOVUPS      l_float_exp_5<>+0(SB), Z8
+	VFMADD213PS  l_float_exp_6<>+0(SB), Z5, Z8
+	VFMADD213PS  l_float_exp_7<>+0(SB), Z5, Z8
+	VFMADD213PS  l_float_exp_8<>+0(SB), Z5, Z8
+	VFMADD213PS  l_float_exp_9<>+0(SB), Z5, Z8
+	VFMADD213PS  l_float_exp_10<>+0(SB), Z5, Z8
+	VFMADD213PS  l_float_exp_11<>+0(SB), Z5, Z8
+	VFMADD213PS  l_float_exp_11<>+0(SB), Z5, Z8
+	VSCALEFPS    Z7, Z8, Z5
+	VMOVUPS      Z5, (AX)(R10*1)
+	VSUBPS       Z4, Z6, Z6
+	VMULPS       Z5, Z6, Z6
+	VMULPS       Z0, Z6, Z6
+	VMOVUPS      Z6, (CX)(R10*1)
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R9
+	JGE          l_grad_loop
+
+l_grad_tail:
+	ADDQ         $0x10, R9
+	JE           l_grad_done
+	MOVL         $0xffffffff, R11
+	BZHIL        R9, R11, R11
+	KMOVW        R11, K1
+	VMOVUPS.Z    (AX)(R10*1), K1, Z5
+	VMOVUPS.Z    (CX)(R10*1), K1, Z6
+	VFMSUB213PS  Z3, Z0, Z5
+	VMOVUPS      l_float_exp_0<>+0(SB), Z3
+	VMINPS       Z5, Z3, Z7
+	VMOVUPS      l_float_exp_13<>+0(SB), Z3
+	VMAXPS       Z7, Z3, Z7
+	VMULPS       l_float_exp_2<>+0(SB), Z7, Z3
+	VRNDSCALEPS  $0x08, Z3, Z3
+	VMOVAPS      Z7, Z5
+	VFNMADD231PS l_float_exp_3<>+0(SB), Z3, Z5
+	VFNMADD231PS l_float_exp_4<>+0(SB), Z3, Z5
+	VMOVUPS      l_float_exp_5<>+0(SB), Z7
+	VFMADD213PS  l_float_exp_6<>+0(SB), Z5, Z7
+	VFMADD213PS  l_float_exp_7<>+0(SB), Z5, Z7
+	VFMADD213PS  l_float_exp_8<>+0(SB), Z5, Z7
+	VFMADD213PS  l_float_exp_9<>+0(SB), Z5, Z7
+	VFMADD213PS  l_float_exp_10<>+0(SB), Z5, Z7
+	VFMADD213PS  l_float_exp_11<>+0(SB), Z5, Z7
+	VFMADD213PS  l_float_exp_11<>+0(SB), Z5, Z7
+	VSCALEFPS    Z3, Z7, Z5
+	VMOVAPS.Z    Z5, K1, Z5
+	VMOVUPS      Z5, (AX)(R10*1)
+	VSUBPS       Z4, Z6, Z6
+	VMULPS       Z5, Z6, Z6
+	VMULPS       Z0, Z6, Z6
+	VMOVUPS      Z6, (CX)(R10*1)
+
+l_grad_done:
+	ADDQ $0x04, BX
+	ADDQ $0x04, SI
+	ADDQ DX, AX
+	ADDQ DX, CX
+	INCQ R8
+	DECQ DI
+	JNE  row
 	VZEROUPPER
 	RET

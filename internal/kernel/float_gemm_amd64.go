@@ -4,10 +4,10 @@
 
 package kernel
 
-// gemmTile6x16AVX2 multiplies one tile: 1 <= rows <= 6, 1 <= cols <= 16. It reads all 16 columns of b.
+// gemmTile6x16AVX2 multiplies a column of tiles: m >= 1, 1 <= n <= 16. It reads all 16 columns of b.
 //
-//	for i := range rows {
-//		for j := range cols {
+//	for i := range m {
+//		for j := range n {
 //			sum := 0, or c[i*ldc+j] if add
 //			for p := range k {
 //				sum = FMA(a[i*rowA+p*colA], b[p*ldb+j], sum)
@@ -15,12 +15,12 @@ package kernel
 //			c[i*ldc+j] = sum
 //		}
 //	}
-func gemmTile6x16AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, rows int, cols int, k int, add bool)
+func gemmTile6x16AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
 
-// gemmTile6x8AVX2 multiplies one tile: 1 <= rows <= 6, 1 <= cols <= 8. It reads all 8 columns of b.
+// gemmTile6x8AVX2 multiplies a column of tiles: m >= 1, 1 <= n <= 8. It reads all 8 columns of b.
 //
-//	for i := range rows {
-//		for j := range cols {
+//	for i := range m {
+//		for j := range n {
 //			sum := 0, or c[i*ldc+j] if add
 //			for p := range k {
 //				sum = FMA(a[i*rowA+p*colA], b[p*ldb+j], sum)
@@ -28,12 +28,12 @@ func gemmTile6x16AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *fl
 //			c[i*ldc+j] = sum
 //		}
 //	}
-func gemmTile6x8AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, rows int, cols int, k int, add bool)
+func gemmTile6x8AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
 
-// gemmTile8x32AVX512 multiplies one tile: 1 <= rows <= 8, 1 <= cols <= 32. It reads all 32 columns of b.
+// gemmTile8x32AVX512 multiplies a column of tiles: m >= 1, 1 <= n <= 32. It reads all 32 columns of b.
 //
-//	for i := range rows {
-//		for j := range cols {
+//	for i := range m {
+//		for j := range n {
 //			sum := 0, or c[i*ldc+j] if add
 //			for p := range k {
 //				sum = FMA(a[i*rowA+p*colA], b[p*ldb+j], sum)
@@ -41,12 +41,12 @@ func gemmTile6x8AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *flo
 //			c[i*ldc+j] = sum
 //		}
 //	}
-func gemmTile8x32AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, rows int, cols int, k int, add bool)
+func gemmTile8x32AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
 
-// gemmTile8x16AVX512 multiplies one tile: 1 <= rows <= 8, 1 <= cols <= 16. It reads all 16 columns of b.
+// gemmTile8x16AVX512 multiplies a column of tiles: m >= 1, 1 <= n <= 16. It reads all 16 columns of b.
 //
-//	for i := range rows {
-//		for j := range cols {
+//	for i := range m {
+//		for j := range n {
 //			sum := 0, or c[i*ldc+j] if add
 //			for p := range k {
 //				sum = FMA(a[i*rowA+p*colA], b[p*ldb+j], sum)
@@ -54,7 +54,7 @@ func gemmTile8x32AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *
 //			c[i*ldc+j] = sum
 //		}
 //	}
-func gemmTile8x16AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, rows int, cols int, k int, add bool)
+func gemmTile8x16AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
 
 // transpose8AVX2 transposes 8 rows of 8*blocks columns.
 //
@@ -71,3 +71,14 @@ func transpose8AVX2(dst *float32, ldd int, src *float32, lds int, blocks int)
 //		copy(dst[i*ldd:], src[i*lds:i*lds+8*vectors])
 //	}
 func copyRowsAVX2(dst *float32, ldd int, src *float32, lds int, rows int, vectors int)
+
+// rowTimesColumnsAVX2 multiplies a row of 8*blocks elements with 32 columns.
+//
+//	for j := range 32 {
+//		sum := 0, or c[j] if add
+//		for p := range 8 * blocks {
+//			sum = FMA(a[p], b[j*ldb+p], sum)
+//		}
+//		c[j] = sum
+//	}
+func rowTimesColumnsAVX2(c *float32, a *float32, b *float32, ldb int, blocks int, add bool)

@@ -4,684 +4,43 @@
 
 #include "textflag.h"
 
-DATA float_gemm_lanes<>+0(SB)/4, $0xffffffff
-DATA float_gemm_lanes<>+4(SB)/4, $0xffffffff
-DATA float_gemm_lanes<>+8(SB)/4, $0xffffffff
-DATA float_gemm_lanes<>+12(SB)/4, $0xffffffff
-DATA float_gemm_lanes<>+16(SB)/4, $0xffffffff
-DATA float_gemm_lanes<>+20(SB)/4, $0xffffffff
-DATA float_gemm_lanes<>+24(SB)/4, $0xffffffff
-DATA float_gemm_lanes<>+28(SB)/4, $0xffffffff
-DATA float_gemm_lanes<>+32(SB)/4, $0x00000000
-DATA float_gemm_lanes<>+36(SB)/4, $0x00000000
-DATA float_gemm_lanes<>+40(SB)/4, $0x00000000
-DATA float_gemm_lanes<>+44(SB)/4, $0x00000000
-DATA float_gemm_lanes<>+48(SB)/4, $0x00000000
-DATA float_gemm_lanes<>+52(SB)/4, $0x00000000
-DATA float_gemm_lanes<>+56(SB)/4, $0x00000000
-DATA float_gemm_lanes<>+60(SB)/4, $0x00000000
-GLOBL float_gemm_lanes<>(SB), RODATA|NOPTR, $64
+DATA float_gemm_lanes<>+0(SB)/8, $0xffffffffffffffff
+DATA float_gemm_lanes<>+8(SB)/8, $0xffffffffffffffff
+DATA float_gemm_lanes<>+16(SB)/8, $0xffffffffffffffff
+DATA float_gemm_lanes<>+24(SB)/8, $0xffffffffffffffff
+DATA float_gemm_lanes<>+32(SB)/8, $0xffffffffffffffff
+DATA float_gemm_lanes<>+40(SB)/8, $0xffffffffffffffff
+DATA float_gemm_lanes<>+48(SB)/8, $0xffffffffffffffff
+DATA float_gemm_lanes<>+56(SB)/8, $0xffffffffffffffff
+DATA float_gemm_lanes<>+64(SB)/8, $0x0000000000000000
+DATA float_gemm_lanes<>+72(SB)/8, $0x0000000000000000
+DATA float_gemm_lanes<>+80(SB)/8, $0x0000000000000000
+DATA float_gemm_lanes<>+88(SB)/8, $0x0000000000000000
+DATA float_gemm_lanes<>+96(SB)/8, $0x0000000000000000
+DATA float_gemm_lanes<>+104(SB)/8, $0x0000000000000000
+DATA float_gemm_lanes<>+112(SB)/8, $0x0000000000000000
+DATA float_gemm_lanes<>+120(SB)/8, $0x0000000000000000
+GLOBL float_gemm_lanes<>(SB), RODATA|NOPTR, $128
 
-// func gemmTile6x16AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, rows int, cols int, k int, add bool)
-// Requires: AVX, CMOV, FMA3
+// func gemmTile6x16AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
+// Requires: AVX, FMA3
 TEXT ·gemmTile6x16AVX2(SB), NOSPLIT, $0-81
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	MOVQ   a+16(FP), DX
-	MOVQ   rowA+24(FP), BX
-	MOVQ   colA+32(FP), SI
-	MOVQ   b+40(FP), DI
-	MOVQ   ldb+48(FP), R8
-	SHLQ   $0x02, CX
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, R8
-	LEAQ   (BX)(BX*2), R9
-	LEAQ   (BX)(BX*4), R10
-	LEAQ   (R9)(BX*4), R11
-	MOVQ   rows+56(FP), R11
-	CMPQ   R11, $0x06
-	JEQ    l_rows_6
-	CMPQ   R11, $0x05
-	JEQ    l_rows_5
-	CMPQ   R11, $0x04
-	JEQ    l_rows_4
-	CMPQ   R11, $0x03
-	JEQ    l_rows_3
-	CMPQ   R11, $0x02
-	JEQ    l_rows_2
-	MOVB   add+80(FP), CL
-	TESTB  CL, CL
-	JNE    l_add_1
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	JMP    l_start_1
+	MOVQ c+0(FP), AX
+	MOVQ ldc+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ a+16(FP), DX
+	MOVQ rowA+24(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	LEAQ (SI)(BX*4), R8
+	MOVQ m+56(FP), R8
+	SUBQ $0x06, R8
+	JLT  last
 
-l_add_1:
-	MOVQ       cols+64(FP), CX
-	MOVQ       AX, BX
-	CMPQ       CX, $0x10
-	JEQ        l_load_full_1
-	XORQ       R10, R10
-	MOVQ       $0x00000008, R11
-	MOVQ       CX, R9
-	SUBQ       $0x00, R9
-	CMOVQLT    R10, R9
-	CMPQ       R9, R11
-	CMOVQGT    R11, R9
-	LEAQ       float_gemm_lanes<>+0(SB), R10
-	NEGQ       R9
-	VMOVUPS    32(R10)(R9*4), Y0
-	XORQ       R9, R9
-	MOVQ       $0x00000008, R10
-	SUBQ       $0x08, CX
-	CMOVQLT    R9, CX
-	CMPQ       CX, R10
-	CMOVQGT    R10, CX
-	LEAQ       float_gemm_lanes<>+0(SB), R9
-	NEGQ       CX
-	VMOVUPS    32(R9)(CX*4), Y1
-	VMASKMOVPS (BX), Y0, Y15
-	VMASKMOVPS 32(BX), Y1, Y14
-	JMP        l_load_done_1
-
-l_load_full_1:
-	VMOVUPS (BX), Y15
-	VMOVUPS 32(BX), Y14
-
-l_load_done_1:
-l_start_1:
-	MOVQ  k+72(FP), CX
-	TESTQ CX, CX
-	JE    l_end_1
-
-l_k_1:
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	VBROADCASTSS (DX), Y2
-	VFMADD231PS  Y0, Y2, Y15
-	VFMADD231PS  Y1, Y2, Y14
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         CX
-	JNE          l_k_1
-
-l_end_1:
-	MOVQ       cols+64(FP), CX
-	CMPQ       CX, $0x10
-	JEQ        l_store_full_1
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	MOVQ       CX, DX
-	SUBQ       $0x00, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
-	LEAQ       float_gemm_lanes<>+0(SB), BX
-	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y0
-	XORQ       DX, DX
-	MOVQ       $0x00000008, BX
-	SUBQ       $0x08, CX
-	CMOVQLT    DX, CX
-	CMPQ       CX, BX
-	CMOVQGT    BX, CX
-	LEAQ       float_gemm_lanes<>+0(SB), DX
-	NEGQ       CX
-	VMOVUPS    32(DX)(CX*4), Y1
-	VMASKMOVPS Y15, Y0, (AX)
-	VMASKMOVPS Y14, Y1, 32(AX)
-	JMP        l_store_done_1
-
-l_store_full_1:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-
-l_store_done_1:
-	VZEROUPPER
-	RET
-
-l_rows_2:
+next:
 	MOVB   add+80(FP), R9
 	TESTB  R9, R9
-	JNE    l_add_2
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	JMP    l_start_2
-
-l_add_2:
-	MOVQ       cols+64(FP), R9
-	MOVQ       AX, R10
-	CMPQ       R9, $0x10
-	JEQ        l_load_full_2
-	XORQ       R12, R12
-	MOVQ       $0x00000008, R13
-	MOVQ       R9, R11
-	SUBQ       $0x00, R11
-	CMOVQLT    R12, R11
-	CMPQ       R11, R13
-	CMOVQGT    R13, R11
-	LEAQ       float_gemm_lanes<>+0(SB), R12
-	NEGQ       R11
-	VMOVUPS    32(R12)(R11*4), Y0
-	XORQ       R11, R11
-	MOVQ       $0x00000008, R12
-	SUBQ       $0x08, R9
-	CMOVQLT    R11, R9
-	CMPQ       R9, R12
-	CMOVQGT    R12, R9
-	LEAQ       float_gemm_lanes<>+0(SB), R11
-	NEGQ       R9
-	VMOVUPS    32(R11)(R9*4), Y1
-	VMASKMOVPS (R10), Y0, Y15
-	VMASKMOVPS 32(R10), Y1, Y14
-	ADDQ       CX, R10
-	VMASKMOVPS (R10), Y0, Y13
-	VMASKMOVPS 32(R10), Y1, Y12
-	JMP        l_load_done_2
-
-l_load_full_2:
-	VMOVUPS (R10), Y15
-	VMOVUPS 32(R10), Y14
-	ADDQ    CX, R10
-	VMOVUPS (R10), Y13
-	VMOVUPS 32(R10), Y12
-
-l_load_done_2:
-l_start_2:
-	MOVQ  k+72(FP), R9
-	TESTQ R9, R9
-	JE    l_end_2
-
-l_k_2:
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	VBROADCASTSS (DX), Y2
-	VFMADD231PS  Y0, Y2, Y15
-	VFMADD231PS  Y1, Y2, Y14
-	VBROADCASTSS (DX)(BX*1), Y3
-	VFMADD231PS  Y0, Y3, Y13
-	VFMADD231PS  Y1, Y3, Y12
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R9
-	JNE          l_k_2
-
-l_end_2:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x10
-	JEQ        l_store_full_2
-	XORQ       SI, SI
-	MOVQ       $0x00000008, DI
-	MOVQ       DX, BX
-	SUBQ       $0x00, BX
-	CMOVQLT    SI, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	LEAQ       float_gemm_lanes<>+0(SB), SI
-	NEGQ       BX
-	VMOVUPS    32(SI)(BX*4), Y0
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x08, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
-	LEAQ       float_gemm_lanes<>+0(SB), BX
-	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y1
-	VMASKMOVPS Y15, Y0, (AX)
-	VMASKMOVPS Y14, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y13, Y0, (AX)
-	VMASKMOVPS Y12, Y1, 32(AX)
-	JMP        l_store_done_2
-
-l_store_full_2:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y13, (AX)
-	VMOVUPS Y12, 32(AX)
-
-l_store_done_2:
-	VZEROUPPER
-	RET
-
-l_rows_3:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
-	JNE    l_add_3
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	JMP    l_start_3
-
-l_add_3:
-	MOVQ       cols+64(FP), R9
-	MOVQ       AX, R10
-	CMPQ       R9, $0x10
-	JEQ        l_load_full_3
-	XORQ       R12, R12
-	MOVQ       $0x00000008, R13
-	MOVQ       R9, R11
-	SUBQ       $0x00, R11
-	CMOVQLT    R12, R11
-	CMPQ       R11, R13
-	CMOVQGT    R13, R11
-	LEAQ       float_gemm_lanes<>+0(SB), R12
-	NEGQ       R11
-	VMOVUPS    32(R12)(R11*4), Y0
-	XORQ       R11, R11
-	MOVQ       $0x00000008, R12
-	SUBQ       $0x08, R9
-	CMOVQLT    R11, R9
-	CMPQ       R9, R12
-	CMOVQGT    R12, R9
-	LEAQ       float_gemm_lanes<>+0(SB), R11
-	NEGQ       R9
-	VMOVUPS    32(R11)(R9*4), Y1
-	VMASKMOVPS (R10), Y0, Y15
-	VMASKMOVPS 32(R10), Y1, Y14
-	ADDQ       CX, R10
-	VMASKMOVPS (R10), Y0, Y13
-	VMASKMOVPS 32(R10), Y1, Y12
-	ADDQ       CX, R10
-	VMASKMOVPS (R10), Y0, Y11
-	VMASKMOVPS 32(R10), Y1, Y10
-	JMP        l_load_done_3
-
-l_load_full_3:
-	VMOVUPS (R10), Y15
-	VMOVUPS 32(R10), Y14
-	ADDQ    CX, R10
-	VMOVUPS (R10), Y13
-	VMOVUPS 32(R10), Y12
-	ADDQ    CX, R10
-	VMOVUPS (R10), Y11
-	VMOVUPS 32(R10), Y10
-
-l_load_done_3:
-l_start_3:
-	MOVQ  k+72(FP), R9
-	TESTQ R9, R9
-	JE    l_end_3
-
-l_k_3:
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	VBROADCASTSS (DX), Y2
-	VFMADD231PS  Y0, Y2, Y15
-	VFMADD231PS  Y1, Y2, Y14
-	VBROADCASTSS (DX)(BX*1), Y3
-	VFMADD231PS  Y0, Y3, Y13
-	VFMADD231PS  Y1, Y3, Y12
-	VBROADCASTSS (DX)(BX*2), Y2
-	VFMADD231PS  Y0, Y2, Y11
-	VFMADD231PS  Y1, Y2, Y10
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R9
-	JNE          l_k_3
-
-l_end_3:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x10
-	JEQ        l_store_full_3
-	XORQ       SI, SI
-	MOVQ       $0x00000008, DI
-	MOVQ       DX, BX
-	SUBQ       $0x00, BX
-	CMOVQLT    SI, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	LEAQ       float_gemm_lanes<>+0(SB), SI
-	NEGQ       BX
-	VMOVUPS    32(SI)(BX*4), Y0
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x08, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
-	LEAQ       float_gemm_lanes<>+0(SB), BX
-	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y1
-	VMASKMOVPS Y15, Y0, (AX)
-	VMASKMOVPS Y14, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y13, Y0, (AX)
-	VMASKMOVPS Y12, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y11, Y0, (AX)
-	VMASKMOVPS Y10, Y1, 32(AX)
-	JMP        l_store_done_3
-
-l_store_full_3:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y13, (AX)
-	VMOVUPS Y12, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y11, (AX)
-	VMOVUPS Y10, 32(AX)
-
-l_store_done_3:
-	VZEROUPPER
-	RET
-
-l_rows_4:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
-	JNE    l_add_4
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	JMP    l_start_4
-
-l_add_4:
-	MOVQ       cols+64(FP), R10
-	MOVQ       AX, R11
-	CMPQ       R10, $0x10
-	JEQ        l_load_full_4
-	XORQ       R13, R13
-	MOVQ       $0x00000008, R14
-	MOVQ       R10, R12
-	SUBQ       $0x00, R12
-	CMOVQLT    R13, R12
-	CMPQ       R12, R14
-	CMOVQGT    R14, R12
-	LEAQ       float_gemm_lanes<>+0(SB), R13
-	NEGQ       R12
-	VMOVUPS    32(R13)(R12*4), Y0
-	XORQ       R12, R12
-	MOVQ       $0x00000008, R13
-	SUBQ       $0x08, R10
-	CMOVQLT    R12, R10
-	CMPQ       R10, R13
-	CMOVQGT    R13, R10
-	LEAQ       float_gemm_lanes<>+0(SB), R12
-	NEGQ       R10
-	VMOVUPS    32(R12)(R10*4), Y1
-	VMASKMOVPS (R11), Y0, Y15
-	VMASKMOVPS 32(R11), Y1, Y14
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y13
-	VMASKMOVPS 32(R11), Y1, Y12
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y11
-	VMASKMOVPS 32(R11), Y1, Y10
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y9
-	VMASKMOVPS 32(R11), Y1, Y8
-	JMP        l_load_done_4
-
-l_load_full_4:
-	VMOVUPS (R11), Y15
-	VMOVUPS 32(R11), Y14
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y13
-	VMOVUPS 32(R11), Y12
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y11
-	VMOVUPS 32(R11), Y10
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y9
-	VMOVUPS 32(R11), Y8
-
-l_load_done_4:
-l_start_4:
-	MOVQ  k+72(FP), R10
-	TESTQ R10, R10
-	JE    l_end_4
-
-l_k_4:
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	VBROADCASTSS (DX), Y2
-	VFMADD231PS  Y0, Y2, Y15
-	VFMADD231PS  Y1, Y2, Y14
-	VBROADCASTSS (DX)(BX*1), Y3
-	VFMADD231PS  Y0, Y3, Y13
-	VFMADD231PS  Y1, Y3, Y12
-	VBROADCASTSS (DX)(BX*2), Y2
-	VFMADD231PS  Y0, Y2, Y11
-	VFMADD231PS  Y1, Y2, Y10
-	VBROADCASTSS (DX)(R9*1), Y3
-	VFMADD231PS  Y0, Y3, Y9
-	VFMADD231PS  Y1, Y3, Y8
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R10
-	JNE          l_k_4
-
-l_end_4:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x10
-	JEQ        l_store_full_4
-	XORQ       SI, SI
-	MOVQ       $0x00000008, DI
-	MOVQ       DX, BX
-	SUBQ       $0x00, BX
-	CMOVQLT    SI, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	LEAQ       float_gemm_lanes<>+0(SB), SI
-	NEGQ       BX
-	VMOVUPS    32(SI)(BX*4), Y0
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x08, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
-	LEAQ       float_gemm_lanes<>+0(SB), BX
-	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y1
-	VMASKMOVPS Y15, Y0, (AX)
-	VMASKMOVPS Y14, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y13, Y0, (AX)
-	VMASKMOVPS Y12, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y11, Y0, (AX)
-	VMASKMOVPS Y10, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y9, Y0, (AX)
-	VMASKMOVPS Y8, Y1, 32(AX)
-	JMP        l_store_done_4
-
-l_store_full_4:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y13, (AX)
-	VMOVUPS Y12, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y11, (AX)
-	VMOVUPS Y10, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y9, (AX)
-	VMOVUPS Y8, 32(AX)
-
-l_store_done_4:
-	VZEROUPPER
-	RET
-
-l_rows_5:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
-	JNE    l_add_5
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	VXORPS Y7, Y7, Y7
-	VXORPS Y6, Y6, Y6
-	JMP    l_start_5
-
-l_add_5:
-	MOVQ       cols+64(FP), R10
-	MOVQ       AX, R11
-	CMPQ       R10, $0x10
-	JEQ        l_load_full_5
-	XORQ       R13, R13
-	MOVQ       $0x00000008, R14
-	MOVQ       R10, R12
-	SUBQ       $0x00, R12
-	CMOVQLT    R13, R12
-	CMPQ       R12, R14
-	CMOVQGT    R14, R12
-	LEAQ       float_gemm_lanes<>+0(SB), R13
-	NEGQ       R12
-	VMOVUPS    32(R13)(R12*4), Y0
-	XORQ       R12, R12
-	MOVQ       $0x00000008, R13
-	SUBQ       $0x08, R10
-	CMOVQLT    R12, R10
-	CMPQ       R10, R13
-	CMOVQGT    R13, R10
-	LEAQ       float_gemm_lanes<>+0(SB), R12
-	NEGQ       R10
-	VMOVUPS    32(R12)(R10*4), Y1
-	VMASKMOVPS (R11), Y0, Y15
-	VMASKMOVPS 32(R11), Y1, Y14
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y13
-	VMASKMOVPS 32(R11), Y1, Y12
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y11
-	VMASKMOVPS 32(R11), Y1, Y10
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y9
-	VMASKMOVPS 32(R11), Y1, Y8
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y7
-	VMASKMOVPS 32(R11), Y1, Y6
-	JMP        l_load_done_5
-
-l_load_full_5:
-	VMOVUPS (R11), Y15
-	VMOVUPS 32(R11), Y14
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y13
-	VMOVUPS 32(R11), Y12
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y11
-	VMOVUPS 32(R11), Y10
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y9
-	VMOVUPS 32(R11), Y8
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y7
-	VMOVUPS 32(R11), Y6
-
-l_load_done_5:
-l_start_5:
-	MOVQ  k+72(FP), R10
-	TESTQ R10, R10
-	JE    l_end_5
-
-l_k_5:
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	VBROADCASTSS (DX), Y2
-	VFMADD231PS  Y0, Y2, Y15
-	VFMADD231PS  Y1, Y2, Y14
-	VBROADCASTSS (DX)(BX*1), Y3
-	VFMADD231PS  Y0, Y3, Y13
-	VFMADD231PS  Y1, Y3, Y12
-	VBROADCASTSS (DX)(BX*2), Y2
-	VFMADD231PS  Y0, Y2, Y11
-	VFMADD231PS  Y1, Y2, Y10
-	VBROADCASTSS (DX)(R9*1), Y3
-	VFMADD231PS  Y0, Y3, Y9
-	VFMADD231PS  Y1, Y3, Y8
-	VBROADCASTSS (DX)(BX*4), Y2
-	VFMADD231PS  Y0, Y2, Y7
-	VFMADD231PS  Y1, Y2, Y6
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R10
-	JNE          l_k_5
-
-l_end_5:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x10
-	JEQ        l_store_full_5
-	XORQ       SI, SI
-	MOVQ       $0x00000008, DI
-	MOVQ       DX, BX
-	SUBQ       $0x00, BX
-	CMOVQLT    SI, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	LEAQ       float_gemm_lanes<>+0(SB), SI
-	NEGQ       BX
-	VMOVUPS    32(SI)(BX*4), Y0
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x08, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
-	LEAQ       float_gemm_lanes<>+0(SB), BX
-	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y1
-	VMASKMOVPS Y15, Y0, (AX)
-	VMASKMOVPS Y14, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y13, Y0, (AX)
-	VMASKMOVPS Y12, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y11, Y0, (AX)
-	VMASKMOVPS Y10, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y9, Y0, (AX)
-	VMASKMOVPS Y8, Y1, 32(AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y7, Y0, (AX)
-	VMASKMOVPS Y6, Y1, 32(AX)
-	JMP        l_store_done_5
-
-l_store_full_5:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y13, (AX)
-	VMOVUPS Y12, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y11, (AX)
-	VMOVUPS Y10, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y9, (AX)
-	VMOVUPS Y8, 32(AX)
-	ADDQ    CX, AX
-	VMOVUPS Y7, (AX)
-	VMOVUPS Y6, 32(AX)
-
-l_store_done_5:
-	VZEROUPPER
-	RET
-
-l_rows_6:
-	MOVB   add+80(FP), R11
-	TESTB  R11, R11
 	JNE    l_add_6
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
@@ -698,76 +57,69 @@ l_rows_6:
 	JMP    l_start_6
 
 l_add_6:
-	MOVQ       cols+64(FP), R11
-	MOVQ       AX, R12
-	CMPQ       R11, $0x10
+	MOVQ       AX, R9
+	MOVQ       n+64(FP), R10
+	CMPQ       R10, $0x10
 	JEQ        l_load_full_6
-	XORQ       R14, R14
-	MOVQ       $0x00000008, R15
-	MOVQ       R11, R13
-	SUBQ       $0x00, R13
-	CMOVQLT    R14, R13
-	CMPQ       R13, R15
-	CMOVQGT    R15, R13
-	LEAQ       float_gemm_lanes<>+0(SB), R14
-	NEGQ       R13
-	VMOVUPS    32(R14)(R13*4), Y0
-	XORQ       R13, R13
-	MOVQ       $0x00000008, R14
-	SUBQ       $0x08, R11
-	CMOVQLT    R13, R11
-	CMPQ       R11, R14
-	CMOVQGT    R14, R11
-	LEAQ       float_gemm_lanes<>+0(SB), R13
-	NEGQ       R11
-	VMOVUPS    32(R13)(R11*4), Y1
-	VMASKMOVPS (R12), Y0, Y15
-	VMASKMOVPS 32(R12), Y1, Y14
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y13
-	VMASKMOVPS 32(R12), Y1, Y12
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y11
-	VMASKMOVPS 32(R12), Y1, Y10
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y9
-	VMASKMOVPS 32(R12), Y1, Y8
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y7
-	VMASKMOVPS 32(R12), Y1, Y6
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y5
-	VMASKMOVPS 32(R12), Y1, Y4
+	MOVQ       n+64(FP), R10
+	LEAQ       float_gemm_lanes<>+0(SB), R11
+	NEGQ       R10
+	VMOVUPS    64(R11)(R10*4), Y0
+	VMOVUPS    96(R11)(R10*4), Y1
+	VMASKMOVPS (AX), Y0, Y15
+	VMASKMOVPS 32(AX), Y1, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	VMASKMOVPS 32(AX), Y1, Y12
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y11
+	VMASKMOVPS 32(AX), Y1, Y10
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y9
+	VMASKMOVPS 32(AX), Y1, Y8
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y7
+	VMASKMOVPS 32(AX), Y1, Y6
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y5
+	VMASKMOVPS 32(AX), Y1, Y4
 	JMP        l_load_done_6
 
 l_load_full_6:
-	VMOVUPS (R12), Y15
-	VMOVUPS 32(R12), Y14
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y13
-	VMOVUPS 32(R12), Y12
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y11
-	VMOVUPS 32(R12), Y10
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y9
-	VMOVUPS 32(R12), Y8
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y7
-	VMOVUPS 32(R12), Y6
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y5
-	VMOVUPS 32(R12), Y4
+	VMOVUPS (AX), Y15
+	VMOVUPS 32(AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
+	VMOVUPS 32(AX), Y12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y11
+	VMOVUPS 32(AX), Y10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y9
+	VMOVUPS 32(AX), Y8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y7
+	VMOVUPS 32(AX), Y6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y5
+	VMOVUPS 32(AX), Y4
 
 l_load_done_6:
+	MOVQ R9, AX
+
 l_start_6:
-	MOVQ  k+72(FP), R11
-	TESTQ R11, R11
+	MOVQ  b+40(FP), R9
+	MOVQ  ldb+48(FP), R10
+	SHLQ  $0x02, R10
+	MOVQ  colA+32(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  k+72(FP), R12
+	TESTQ R12, R12
 	JE    l_end_6
 
 l_k_6:
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
+	VMOVUPS      (R9), Y0
+	VMOVUPS      32(R9), Y1
 	VBROADCASTSS (DX), Y2
 	VFMADD231PS  Y0, Y2, Y15
 	VFMADD231PS  Y1, Y2, Y14
@@ -777,43 +129,29 @@ l_k_6:
 	VBROADCASTSS (DX)(BX*2), Y2
 	VFMADD231PS  Y0, Y2, Y11
 	VFMADD231PS  Y1, Y2, Y10
-	VBROADCASTSS (DX)(R9*1), Y3
+	VBROADCASTSS (DX)(SI*1), Y3
 	VFMADD231PS  Y0, Y3, Y9
 	VFMADD231PS  Y1, Y3, Y8
 	VBROADCASTSS (DX)(BX*4), Y2
 	VFMADD231PS  Y0, Y2, Y7
 	VFMADD231PS  Y1, Y2, Y6
-	VBROADCASTSS (DX)(R10*1), Y3
+	VBROADCASTSS (DX)(DI*1), Y3
 	VFMADD231PS  Y0, Y3, Y5
 	VFMADD231PS  Y1, Y3, Y4
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R11
+	ADDQ         R11, DX
+	ADDQ         R10, R9
+	DECQ         R12
 	JNE          l_k_6
 
 l_end_6:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x10
+	MOVQ       n+64(FP), R9
+	CMPQ       R9, $0x10
 	JEQ        l_store_full_6
-	XORQ       SI, SI
-	MOVQ       $0x00000008, DI
-	MOVQ       DX, BX
-	SUBQ       $0x00, BX
-	CMOVQLT    SI, BX
-	CMPQ       BX, DI
-	CMOVQGT    DI, BX
-	LEAQ       float_gemm_lanes<>+0(SB), SI
-	NEGQ       BX
-	VMOVUPS    32(SI)(BX*4), Y0
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x08, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
-	LEAQ       float_gemm_lanes<>+0(SB), BX
-	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y1
+	MOVQ       n+64(FP), R9
+	LEAQ       float_gemm_lanes<>+0(SB), R10
+	NEGQ       R9
+	VMOVUPS    64(R10)(R9*4), Y0
+	VMOVUPS    96(R10)(R9*4), Y1
 	VMASKMOVPS Y15, Y0, (AX)
 	VMASKMOVPS Y14, Y1, 32(AX)
 	ADDQ       CX, AX
@@ -853,474 +191,567 @@ l_store_full_6:
 	VMOVUPS Y4, 32(AX)
 
 l_store_done_6:
-	VZEROUPPER
-	RET
+	MOVQ  k+72(FP), R9
+	MOVQ  colA+32(FP), R10
+	SHLQ  $0x02, R10
+	IMULQ R9, R10
+	SUBQ  R10, DX
+	LEAQ  (DX)(SI*2), DX
+	ADDQ  CX, AX
+	SUBQ  $0x06, R8
+	JGE   next
 
-// func gemmTile6x8AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, rows int, cols int, k int, add bool)
-// Requires: AVX, CMOV, FMA3
-TEXT ·gemmTile6x8AVX2(SB), NOSPLIT, $0-81
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	MOVQ   a+16(FP), DX
-	MOVQ   rowA+24(FP), BX
-	MOVQ   colA+32(FP), SI
-	MOVQ   b+40(FP), DI
-	MOVQ   ldb+48(FP), R8
-	SHLQ   $0x02, CX
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, R8
-	LEAQ   (BX)(BX*2), R9
-	LEAQ   (BX)(BX*4), R10
-	LEAQ   (R9)(BX*4), R11
-	MOVQ   rows+56(FP), R11
-	CMPQ   R11, $0x06
-	JEQ    l_rows_6
-	CMPQ   R11, $0x05
+last:
+	ADDQ   $0x06, R8
+	JE     done
+	CMPQ   R8, $0x05
 	JEQ    l_rows_5
-	CMPQ   R11, $0x04
+	CMPQ   R8, $0x04
 	JEQ    l_rows_4
-	CMPQ   R11, $0x03
+	CMPQ   R8, $0x03
 	JEQ    l_rows_3
-	CMPQ   R11, $0x02
+	CMPQ   R8, $0x02
 	JEQ    l_rows_2
 	MOVB   add+80(FP), CL
 	TESTB  CL, CL
 	JNE    l_add_1
 	VXORPS Y15, Y15, Y15
+	VXORPS Y14, Y14, Y14
 	JMP    l_start_1
 
 l_add_1:
-	MOVQ       cols+64(FP), CX
-	MOVQ       AX, BX
-	CMPQ       CX, $0x08
+	MOVQ       AX, CX
+	MOVQ       n+64(FP), BX
+	CMPQ       BX, $0x10
 	JEQ        l_load_full_1
-	XORQ       R9, R9
-	MOVQ       $0x00000008, R10
-	SUBQ       $0x00, CX
-	CMOVQLT    R9, CX
-	CMPQ       CX, R10
-	CMOVQGT    R10, CX
-	LEAQ       float_gemm_lanes<>+0(SB), R9
-	NEGQ       CX
-	VMOVUPS    32(R9)(CX*4), Y0
-	VMASKMOVPS (BX), Y0, Y15
+	MOVQ       n+64(FP), BX
+	LEAQ       float_gemm_lanes<>+0(SB), SI
+	NEGQ       BX
+	VMOVUPS    64(SI)(BX*4), Y0
+	VMOVUPS    96(SI)(BX*4), Y1
+	VMASKMOVPS (AX), Y0, Y15
+	VMASKMOVPS 32(AX), Y1, Y14
 	JMP        l_load_done_1
 
 l_load_full_1:
-	VMOVUPS (BX), Y15
+	VMOVUPS (AX), Y15
+	VMOVUPS 32(AX), Y14
 
 l_load_done_1:
+	MOVQ CX, AX
+
 l_start_1:
-	MOVQ  k+72(FP), CX
-	TESTQ CX, CX
+	MOVQ  b+40(FP), CX
+	MOVQ  ldb+48(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  colA+32(FP), SI
+	SHLQ  $0x02, SI
+	MOVQ  k+72(FP), DI
+	TESTQ DI, DI
 	JE    l_end_1
 
 l_k_1:
-	VMOVUPS      (DI), Y0
-	VBROADCASTSS (DX), Y1
-	VFMADD231PS  Y0, Y1, Y15
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y0, Y2, Y15
+	VFMADD231PS  Y1, Y2, Y14
 	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         CX
+	ADDQ         BX, CX
+	DECQ         DI
 	JNE          l_k_1
 
 l_end_1:
-	MOVQ       cols+64(FP), CX
-	CMPQ       CX, $0x08
+	MOVQ       n+64(FP), CX
+	CMPQ       CX, $0x10
 	JEQ        l_store_full_1
-	XORQ       DX, DX
-	MOVQ       $0x00000008, BX
-	SUBQ       $0x00, CX
-	CMOVQLT    DX, CX
-	CMPQ       CX, BX
-	CMOVQGT    BX, CX
+	MOVQ       n+64(FP), CX
 	LEAQ       float_gemm_lanes<>+0(SB), DX
 	NEGQ       CX
-	VMOVUPS    32(DX)(CX*4), Y0
+	VMOVUPS    64(DX)(CX*4), Y0
+	VMOVUPS    96(DX)(CX*4), Y1
 	VMASKMOVPS Y15, Y0, (AX)
+	VMASKMOVPS Y14, Y1, 32(AX)
 	JMP        l_store_done_1
 
 l_store_full_1:
 	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
 
 l_store_done_1:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_2:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
+	MOVB   add+80(FP), SI
+	TESTB  SI, SI
 	JNE    l_add_2
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
+	VXORPS Y13, Y13, Y13
+	VXORPS Y12, Y12, Y12
 	JMP    l_start_2
 
 l_add_2:
-	MOVQ       cols+64(FP), R9
-	MOVQ       AX, R10
-	CMPQ       R9, $0x08
+	MOVQ       AX, SI
+	MOVQ       n+64(FP), DI
+	CMPQ       DI, $0x10
 	JEQ        l_load_full_2
-	XORQ       R11, R11
-	MOVQ       $0x00000008, R12
-	SUBQ       $0x00, R9
-	CMOVQLT    R11, R9
-	CMPQ       R9, R12
-	CMOVQGT    R12, R9
-	LEAQ       float_gemm_lanes<>+0(SB), R11
-	NEGQ       R9
-	VMOVUPS    32(R11)(R9*4), Y0
-	VMASKMOVPS (R10), Y0, Y15
-	ADDQ       CX, R10
-	VMASKMOVPS (R10), Y0, Y14
+	MOVQ       n+64(FP), DI
+	LEAQ       float_gemm_lanes<>+0(SB), R8
+	NEGQ       DI
+	VMOVUPS    64(R8)(DI*4), Y0
+	VMOVUPS    96(R8)(DI*4), Y1
+	VMASKMOVPS (AX), Y0, Y15
+	VMASKMOVPS 32(AX), Y1, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	VMASKMOVPS 32(AX), Y1, Y12
 	JMP        l_load_done_2
 
 l_load_full_2:
-	VMOVUPS (R10), Y15
-	ADDQ    CX, R10
-	VMOVUPS (R10), Y14
+	VMOVUPS (AX), Y15
+	VMOVUPS 32(AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
+	VMOVUPS 32(AX), Y12
 
 l_load_done_2:
+	MOVQ SI, AX
+
 l_start_2:
+	MOVQ  b+40(FP), SI
+	MOVQ  ldb+48(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  colA+32(FP), R8
+	SHLQ  $0x02, R8
 	MOVQ  k+72(FP), R9
 	TESTQ R9, R9
 	JE    l_end_2
 
 l_k_2:
-	VMOVUPS      (DI), Y0
-	VBROADCASTSS (DX), Y1
-	VFMADD231PS  Y0, Y1, Y15
-	VBROADCASTSS (DX)(BX*1), Y2
-	VFMADD231PS  Y0, Y2, Y14
-	ADDQ         SI, DX
-	ADDQ         R8, DI
+	VMOVUPS      (SI), Y0
+	VMOVUPS      32(SI), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y0, Y2, Y15
+	VFMADD231PS  Y1, Y2, Y14
+	VBROADCASTSS (DX)(BX*1), Y3
+	VFMADD231PS  Y0, Y3, Y13
+	VFMADD231PS  Y1, Y3, Y12
+	ADDQ         R8, DX
+	ADDQ         DI, SI
 	DECQ         R9
 	JNE          l_k_2
 
 l_end_2:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x08
+	MOVQ       n+64(FP), DX
+	CMPQ       DX, $0x10
 	JEQ        l_store_full_2
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x00, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
+	MOVQ       n+64(FP), DX
 	LEAQ       float_gemm_lanes<>+0(SB), BX
 	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y0
+	VMOVUPS    64(BX)(DX*4), Y0
+	VMOVUPS    96(BX)(DX*4), Y1
 	VMASKMOVPS Y15, Y0, (AX)
+	VMASKMOVPS Y14, Y1, 32(AX)
 	ADDQ       CX, AX
-	VMASKMOVPS Y14, Y0, (AX)
+	VMASKMOVPS Y13, Y0, (AX)
+	VMASKMOVPS Y12, Y1, 32(AX)
 	JMP        l_store_done_2
 
 l_store_full_2:
 	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
 	ADDQ    CX, AX
-	VMOVUPS Y14, (AX)
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
 
 l_store_done_2:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_3:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
+	MOVB   add+80(FP), SI
+	TESTB  SI, SI
 	JNE    l_add_3
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
 	VXORPS Y13, Y13, Y13
+	VXORPS Y12, Y12, Y12
+	VXORPS Y11, Y11, Y11
+	VXORPS Y10, Y10, Y10
 	JMP    l_start_3
 
 l_add_3:
-	MOVQ       cols+64(FP), R9
-	MOVQ       AX, R10
-	CMPQ       R9, $0x08
+	MOVQ       AX, SI
+	MOVQ       n+64(FP), DI
+	CMPQ       DI, $0x10
 	JEQ        l_load_full_3
-	XORQ       R11, R11
-	MOVQ       $0x00000008, R12
-	SUBQ       $0x00, R9
-	CMOVQLT    R11, R9
-	CMPQ       R9, R12
-	CMOVQGT    R12, R9
-	LEAQ       float_gemm_lanes<>+0(SB), R11
-	NEGQ       R9
-	VMOVUPS    32(R11)(R9*4), Y0
-	VMASKMOVPS (R10), Y0, Y15
-	ADDQ       CX, R10
-	VMASKMOVPS (R10), Y0, Y14
-	ADDQ       CX, R10
-	VMASKMOVPS (R10), Y0, Y13
+	MOVQ       n+64(FP), DI
+	LEAQ       float_gemm_lanes<>+0(SB), R8
+	NEGQ       DI
+	VMOVUPS    64(R8)(DI*4), Y0
+	VMOVUPS    96(R8)(DI*4), Y1
+	VMASKMOVPS (AX), Y0, Y15
+	VMASKMOVPS 32(AX), Y1, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	VMASKMOVPS 32(AX), Y1, Y12
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y11
+	VMASKMOVPS 32(AX), Y1, Y10
 	JMP        l_load_done_3
 
 l_load_full_3:
-	VMOVUPS (R10), Y15
-	ADDQ    CX, R10
-	VMOVUPS (R10), Y14
-	ADDQ    CX, R10
-	VMOVUPS (R10), Y13
+	VMOVUPS (AX), Y15
+	VMOVUPS 32(AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
+	VMOVUPS 32(AX), Y12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y11
+	VMOVUPS 32(AX), Y10
 
 l_load_done_3:
+	MOVQ SI, AX
+
 l_start_3:
+	MOVQ  b+40(FP), SI
+	MOVQ  ldb+48(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  colA+32(FP), R8
+	SHLQ  $0x02, R8
 	MOVQ  k+72(FP), R9
 	TESTQ R9, R9
 	JE    l_end_3
 
 l_k_3:
-	VMOVUPS      (DI), Y0
-	VBROADCASTSS (DX), Y1
-	VFMADD231PS  Y0, Y1, Y15
-	VBROADCASTSS (DX)(BX*1), Y2
-	VFMADD231PS  Y0, Y2, Y14
-	VBROADCASTSS (DX)(BX*2), Y1
-	VFMADD231PS  Y0, Y1, Y13
-	ADDQ         SI, DX
-	ADDQ         R8, DI
+	VMOVUPS      (SI), Y0
+	VMOVUPS      32(SI), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y0, Y2, Y15
+	VFMADD231PS  Y1, Y2, Y14
+	VBROADCASTSS (DX)(BX*1), Y3
+	VFMADD231PS  Y0, Y3, Y13
+	VFMADD231PS  Y1, Y3, Y12
+	VBROADCASTSS (DX)(BX*2), Y2
+	VFMADD231PS  Y0, Y2, Y11
+	VFMADD231PS  Y1, Y2, Y10
+	ADDQ         R8, DX
+	ADDQ         DI, SI
 	DECQ         R9
 	JNE          l_k_3
 
 l_end_3:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x08
+	MOVQ       n+64(FP), DX
+	CMPQ       DX, $0x10
 	JEQ        l_store_full_3
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x00, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
+	MOVQ       n+64(FP), DX
 	LEAQ       float_gemm_lanes<>+0(SB), BX
 	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y0
+	VMOVUPS    64(BX)(DX*4), Y0
+	VMOVUPS    96(BX)(DX*4), Y1
 	VMASKMOVPS Y15, Y0, (AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y14, Y0, (AX)
+	VMASKMOVPS Y14, Y1, 32(AX)
 	ADDQ       CX, AX
 	VMASKMOVPS Y13, Y0, (AX)
+	VMASKMOVPS Y12, Y1, 32(AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y11, Y0, (AX)
+	VMASKMOVPS Y10, Y1, 32(AX)
 	JMP        l_store_done_3
 
 l_store_full_3:
 	VMOVUPS Y15, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Y14, (AX)
+	VMOVUPS Y14, 32(AX)
 	ADDQ    CX, AX
 	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
 
 l_store_done_3:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_4:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
+	MOVB   add+80(FP), DI
+	TESTB  DI, DI
 	JNE    l_add_4
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
 	VXORPS Y13, Y13, Y13
 	VXORPS Y12, Y12, Y12
+	VXORPS Y11, Y11, Y11
+	VXORPS Y10, Y10, Y10
+	VXORPS Y9, Y9, Y9
+	VXORPS Y8, Y8, Y8
 	JMP    l_start_4
 
 l_add_4:
-	MOVQ       cols+64(FP), R10
-	MOVQ       AX, R11
-	CMPQ       R10, $0x08
+	MOVQ       AX, DI
+	MOVQ       n+64(FP), R8
+	CMPQ       R8, $0x10
 	JEQ        l_load_full_4
-	XORQ       R12, R12
-	MOVQ       $0x00000008, R13
-	SUBQ       $0x00, R10
-	CMOVQLT    R12, R10
-	CMPQ       R10, R13
-	CMOVQGT    R13, R10
-	LEAQ       float_gemm_lanes<>+0(SB), R12
-	NEGQ       R10
-	VMOVUPS    32(R12)(R10*4), Y0
-	VMASKMOVPS (R11), Y0, Y15
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y14
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y13
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y12
+	MOVQ       n+64(FP), R8
+	LEAQ       float_gemm_lanes<>+0(SB), R9
+	NEGQ       R8
+	VMOVUPS    64(R9)(R8*4), Y0
+	VMOVUPS    96(R9)(R8*4), Y1
+	VMASKMOVPS (AX), Y0, Y15
+	VMASKMOVPS 32(AX), Y1, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	VMASKMOVPS 32(AX), Y1, Y12
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y11
+	VMASKMOVPS 32(AX), Y1, Y10
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y9
+	VMASKMOVPS 32(AX), Y1, Y8
 	JMP        l_load_done_4
 
 l_load_full_4:
-	VMOVUPS (R11), Y15
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y14
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y13
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y12
+	VMOVUPS (AX), Y15
+	VMOVUPS 32(AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
+	VMOVUPS 32(AX), Y12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y11
+	VMOVUPS 32(AX), Y10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y9
+	VMOVUPS 32(AX), Y8
 
 l_load_done_4:
+	MOVQ DI, AX
+
 l_start_4:
+	MOVQ  b+40(FP), DI
+	MOVQ  ldb+48(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  colA+32(FP), R9
+	SHLQ  $0x02, R9
 	MOVQ  k+72(FP), R10
 	TESTQ R10, R10
 	JE    l_end_4
 
 l_k_4:
 	VMOVUPS      (DI), Y0
-	VBROADCASTSS (DX), Y1
-	VFMADD231PS  Y0, Y1, Y15
-	VBROADCASTSS (DX)(BX*1), Y2
-	VFMADD231PS  Y0, Y2, Y14
-	VBROADCASTSS (DX)(BX*2), Y1
-	VFMADD231PS  Y0, Y1, Y13
-	VBROADCASTSS (DX)(R9*1), Y2
-	VFMADD231PS  Y0, Y2, Y12
-	ADDQ         SI, DX
+	VMOVUPS      32(DI), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y0, Y2, Y15
+	VFMADD231PS  Y1, Y2, Y14
+	VBROADCASTSS (DX)(BX*1), Y3
+	VFMADD231PS  Y0, Y3, Y13
+	VFMADD231PS  Y1, Y3, Y12
+	VBROADCASTSS (DX)(BX*2), Y2
+	VFMADD231PS  Y0, Y2, Y11
+	VFMADD231PS  Y1, Y2, Y10
+	VBROADCASTSS (DX)(SI*1), Y3
+	VFMADD231PS  Y0, Y3, Y9
+	VFMADD231PS  Y1, Y3, Y8
+	ADDQ         R9, DX
 	ADDQ         R8, DI
 	DECQ         R10
 	JNE          l_k_4
 
 l_end_4:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x08
+	MOVQ       n+64(FP), DX
+	CMPQ       DX, $0x10
 	JEQ        l_store_full_4
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x00, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
+	MOVQ       n+64(FP), DX
 	LEAQ       float_gemm_lanes<>+0(SB), BX
 	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y0
+	VMOVUPS    64(BX)(DX*4), Y0
+	VMOVUPS    96(BX)(DX*4), Y1
 	VMASKMOVPS Y15, Y0, (AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y14, Y0, (AX)
+	VMASKMOVPS Y14, Y1, 32(AX)
 	ADDQ       CX, AX
 	VMASKMOVPS Y13, Y0, (AX)
+	VMASKMOVPS Y12, Y1, 32(AX)
 	ADDQ       CX, AX
-	VMASKMOVPS Y12, Y0, (AX)
+	VMASKMOVPS Y11, Y0, (AX)
+	VMASKMOVPS Y10, Y1, 32(AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y9, Y0, (AX)
+	VMASKMOVPS Y8, Y1, 32(AX)
 	JMP        l_store_done_4
 
 l_store_full_4:
 	VMOVUPS Y15, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Y14, (AX)
+	VMOVUPS Y14, 32(AX)
 	ADDQ    CX, AX
 	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
 	ADDQ    CX, AX
-	VMOVUPS Y12, (AX)
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
 
 l_store_done_4:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_5:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
+	MOVB   add+80(FP), DI
+	TESTB  DI, DI
 	JNE    l_add_5
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
 	VXORPS Y13, Y13, Y13
 	VXORPS Y12, Y12, Y12
 	VXORPS Y11, Y11, Y11
+	VXORPS Y10, Y10, Y10
+	VXORPS Y9, Y9, Y9
+	VXORPS Y8, Y8, Y8
+	VXORPS Y7, Y7, Y7
+	VXORPS Y6, Y6, Y6
 	JMP    l_start_5
 
 l_add_5:
-	MOVQ       cols+64(FP), R10
-	MOVQ       AX, R11
-	CMPQ       R10, $0x08
+	MOVQ       AX, DI
+	MOVQ       n+64(FP), R8
+	CMPQ       R8, $0x10
 	JEQ        l_load_full_5
-	XORQ       R12, R12
-	MOVQ       $0x00000008, R13
-	SUBQ       $0x00, R10
-	CMOVQLT    R12, R10
-	CMPQ       R10, R13
-	CMOVQGT    R13, R10
-	LEAQ       float_gemm_lanes<>+0(SB), R12
-	NEGQ       R10
-	VMOVUPS    32(R12)(R10*4), Y0
-	VMASKMOVPS (R11), Y0, Y15
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y14
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y13
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y12
-	ADDQ       CX, R11
-	VMASKMOVPS (R11), Y0, Y11
+	MOVQ       n+64(FP), R8
+	LEAQ       float_gemm_lanes<>+0(SB), R9
+	NEGQ       R8
+	VMOVUPS    64(R9)(R8*4), Y0
+	VMOVUPS    96(R9)(R8*4), Y1
+	VMASKMOVPS (AX), Y0, Y15
+	VMASKMOVPS 32(AX), Y1, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	VMASKMOVPS 32(AX), Y1, Y12
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y11
+	VMASKMOVPS 32(AX), Y1, Y10
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y9
+	VMASKMOVPS 32(AX), Y1, Y8
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y7
+	VMASKMOVPS 32(AX), Y1, Y6
 	JMP        l_load_done_5
 
 l_load_full_5:
-	VMOVUPS (R11), Y15
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y14
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y13
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y12
-	ADDQ    CX, R11
-	VMOVUPS (R11), Y11
+	VMOVUPS (AX), Y15
+	VMOVUPS 32(AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
+	VMOVUPS 32(AX), Y12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y11
+	VMOVUPS 32(AX), Y10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y9
+	VMOVUPS 32(AX), Y8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y7
+	VMOVUPS 32(AX), Y6
 
 l_load_done_5:
+	MOVQ DI, AX
+
 l_start_5:
+	MOVQ  b+40(FP), DI
+	MOVQ  ldb+48(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  colA+32(FP), R9
+	SHLQ  $0x02, R9
 	MOVQ  k+72(FP), R10
 	TESTQ R10, R10
 	JE    l_end_5
 
 l_k_5:
 	VMOVUPS      (DI), Y0
-	VBROADCASTSS (DX), Y1
-	VFMADD231PS  Y0, Y1, Y15
-	VBROADCASTSS (DX)(BX*1), Y2
-	VFMADD231PS  Y0, Y2, Y14
-	VBROADCASTSS (DX)(BX*2), Y1
-	VFMADD231PS  Y0, Y1, Y13
-	VBROADCASTSS (DX)(R9*1), Y2
-	VFMADD231PS  Y0, Y2, Y12
-	VBROADCASTSS (DX)(BX*4), Y1
-	VFMADD231PS  Y0, Y1, Y11
-	ADDQ         SI, DX
+	VMOVUPS      32(DI), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y0, Y2, Y15
+	VFMADD231PS  Y1, Y2, Y14
+	VBROADCASTSS (DX)(BX*1), Y3
+	VFMADD231PS  Y0, Y3, Y13
+	VFMADD231PS  Y1, Y3, Y12
+	VBROADCASTSS (DX)(BX*2), Y2
+	VFMADD231PS  Y0, Y2, Y11
+	VFMADD231PS  Y1, Y2, Y10
+	VBROADCASTSS (DX)(SI*1), Y3
+	VFMADD231PS  Y0, Y3, Y9
+	VFMADD231PS  Y1, Y3, Y8
+	VBROADCASTSS (DX)(BX*4), Y2
+	VFMADD231PS  Y0, Y2, Y7
+	VFMADD231PS  Y1, Y2, Y6
+	ADDQ         R9, DX
 	ADDQ         R8, DI
 	DECQ         R10
 	JNE          l_k_5
 
 l_end_5:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x08
+	MOVQ       n+64(FP), DX
+	CMPQ       DX, $0x10
 	JEQ        l_store_full_5
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x00, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
+	MOVQ       n+64(FP), DX
 	LEAQ       float_gemm_lanes<>+0(SB), BX
 	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y0
+	VMOVUPS    64(BX)(DX*4), Y0
+	VMOVUPS    96(BX)(DX*4), Y1
 	VMASKMOVPS Y15, Y0, (AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y14, Y0, (AX)
+	VMASKMOVPS Y14, Y1, 32(AX)
 	ADDQ       CX, AX
 	VMASKMOVPS Y13, Y0, (AX)
-	ADDQ       CX, AX
-	VMASKMOVPS Y12, Y0, (AX)
+	VMASKMOVPS Y12, Y1, 32(AX)
 	ADDQ       CX, AX
 	VMASKMOVPS Y11, Y0, (AX)
+	VMASKMOVPS Y10, Y1, 32(AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y9, Y0, (AX)
+	VMASKMOVPS Y8, Y1, 32(AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y7, Y0, (AX)
+	VMASKMOVPS Y6, Y1, 32(AX)
 	JMP        l_store_done_5
 
 l_store_full_5:
 	VMOVUPS Y15, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Y14, (AX)
+	VMOVUPS Y14, 32(AX)
 	ADDQ    CX, AX
 	VMOVUPS Y13, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Y12, (AX)
+	VMOVUPS Y12, 32(AX)
 	ADDQ    CX, AX
 	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
 
 l_store_done_5:
+done:
 	VZEROUPPER
 	RET
 
-l_rows_6:
-	MOVB   add+80(FP), R11
-	TESTB  R11, R11
+// func gemmTile6x8AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
+// Requires: AVX, FMA3
+TEXT ·gemmTile6x8AVX2(SB), NOSPLIT, $0-81
+	MOVQ c+0(FP), AX
+	MOVQ ldc+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ a+16(FP), DX
+	MOVQ rowA+24(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	LEAQ (SI)(BX*4), R8
+	MOVQ m+56(FP), R8
+	SUBQ $0x06, R8
+	JLT  last
+
+next:
+	MOVB   add+80(FP), R9
+	TESTB  R9, R9
 	JNE    l_add_6
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
@@ -1331,83 +762,80 @@ l_rows_6:
 	JMP    l_start_6
 
 l_add_6:
-	MOVQ       cols+64(FP), R11
-	MOVQ       AX, R12
-	CMPQ       R11, $0x08
+	MOVQ       AX, R9
+	MOVQ       n+64(FP), R10
+	CMPQ       R10, $0x08
 	JEQ        l_load_full_6
-	XORQ       R13, R13
-	MOVQ       $0x00000008, R14
-	SUBQ       $0x00, R11
-	CMOVQLT    R13, R11
-	CMPQ       R11, R14
-	CMOVQGT    R14, R11
-	LEAQ       float_gemm_lanes<>+0(SB), R13
-	NEGQ       R11
-	VMOVUPS    32(R13)(R11*4), Y0
-	VMASKMOVPS (R12), Y0, Y15
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y14
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y13
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y12
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y11
-	ADDQ       CX, R12
-	VMASKMOVPS (R12), Y0, Y10
+	MOVQ       n+64(FP), R10
+	LEAQ       float_gemm_lanes<>+0(SB), R11
+	NEGQ       R10
+	VMOVUPS    64(R11)(R10*4), Y0
+	VMASKMOVPS (AX), Y0, Y15
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y12
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y11
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y10
 	JMP        l_load_done_6
 
 l_load_full_6:
-	VMOVUPS (R12), Y15
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y14
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y13
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y12
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y11
-	ADDQ    CX, R12
-	VMOVUPS (R12), Y10
+	VMOVUPS (AX), Y15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y10
 
 l_load_done_6:
+	MOVQ R9, AX
+
 l_start_6:
-	MOVQ  k+72(FP), R11
-	TESTQ R11, R11
+	MOVQ  b+40(FP), R9
+	MOVQ  ldb+48(FP), R10
+	SHLQ  $0x02, R10
+	MOVQ  colA+32(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  k+72(FP), R12
+	TESTQ R12, R12
 	JE    l_end_6
 
 l_k_6:
-	VMOVUPS      (DI), Y0
+	VMOVUPS      (R9), Y0
 	VBROADCASTSS (DX), Y1
 	VFMADD231PS  Y0, Y1, Y15
 	VBROADCASTSS (DX)(BX*1), Y2
 	VFMADD231PS  Y0, Y2, Y14
 	VBROADCASTSS (DX)(BX*2), Y1
 	VFMADD231PS  Y0, Y1, Y13
-	VBROADCASTSS (DX)(R9*1), Y2
+	VBROADCASTSS (DX)(SI*1), Y2
 	VFMADD231PS  Y0, Y2, Y12
 	VBROADCASTSS (DX)(BX*4), Y1
 	VFMADD231PS  Y0, Y1, Y11
-	VBROADCASTSS (DX)(R10*1), Y2
+	VBROADCASTSS (DX)(DI*1), Y2
 	VFMADD231PS  Y0, Y2, Y10
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R11
+	ADDQ         R11, DX
+	ADDQ         R10, R9
+	DECQ         R12
 	JNE          l_k_6
 
 l_end_6:
-	MOVQ       cols+64(FP), DX
-	CMPQ       DX, $0x08
+	MOVQ       n+64(FP), R9
+	CMPQ       R9, $0x08
 	JEQ        l_store_full_6
-	XORQ       BX, BX
-	MOVQ       $0x00000008, SI
-	SUBQ       $0x00, DX
-	CMOVQLT    BX, DX
-	CMPQ       DX, SI
-	CMOVQGT    SI, DX
-	LEAQ       float_gemm_lanes<>+0(SB), BX
-	NEGQ       DX
-	VMOVUPS    32(BX)(DX*4), Y0
+	MOVQ       n+64(FP), R9
+	LEAQ       float_gemm_lanes<>+0(SB), R10
+	NEGQ       R9
+	VMOVUPS    64(R10)(R9*4), Y0
 	VMASKMOVPS Y15, Y0, (AX)
 	ADDQ       CX, AX
 	VMASKMOVPS Y14, Y0, (AX)
@@ -1435,1044 +863,468 @@ l_store_full_6:
 	VMOVUPS Y10, (AX)
 
 l_store_done_6:
-	VZEROUPPER
-	RET
+	MOVQ  k+72(FP), R9
+	MOVQ  colA+32(FP), R10
+	SHLQ  $0x02, R10
+	IMULQ R9, R10
+	SUBQ  R10, DX
+	LEAQ  (DX)(SI*2), DX
+	ADDQ  CX, AX
+	SUBQ  $0x06, R8
+	JGE   next
 
-// func gemmTile8x32AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, rows int, cols int, k int, add bool)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·gemmTile8x32AVX512(SB), NOSPLIT, $8-81
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	MOVQ   a+16(FP), DX
-	MOVQ   rowA+24(FP), BX
-	MOVQ   colA+32(FP), SI
-	MOVQ   b+40(FP), DI
-	MOVQ   ldb+48(FP), R8
-	SHLQ   $0x02, CX
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, R8
-	LEAQ   (BX)(BX*2), R9
-	LEAQ   (BX)(BX*4), R10
-	LEAQ   (R9)(BX*4), R11
-	MOVQ   rows+56(FP), R12
-	CMPQ   R12, $0x08
-	JEQ    l_rows_8
-	CMPQ   R12, $0x07
-	JEQ    l_rows_7
-	CMPQ   R12, $0x06
-	JEQ    l_rows_6
-	CMPQ   R12, $0x05
+last:
+	ADDQ   $0x06, R8
+	JE     done
+	CMPQ   R8, $0x05
 	JEQ    l_rows_5
-	CMPQ   R12, $0x04
+	CMPQ   R8, $0x04
 	JEQ    l_rows_4
-	CMPQ   R12, $0x03
+	CMPQ   R8, $0x03
 	JEQ    l_rows_3
-	CMPQ   R12, $0x02
+	CMPQ   R8, $0x02
 	JEQ    l_rows_2
 	MOVB   add+80(FP), CL
 	TESTB  CL, CL
 	JNE    l_add_1
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
+	VXORPS Y15, Y15, Y15
 	JMP    l_start_1
 
 l_add_1:
-	MOVQ      cols+64(FP), CX
-	MOVQ      AX, BX
-	CMPQ      CX, $0x20
-	JEQ       l_load_full_1
-	XORQ      R10, R10
-	MOVQ      $0x00000010, R11
-	MOVQ      CX, R9
-	SUBQ      $0x00, R9
-	CMOVQLT   R10, R9
-	CMPQ      R9, R11
-	CMOVQGT   R11, R9
-	MOVL      $0xffffffff, R10
-	BZHIL     R9, R10, R10
-	KMOVW     R10, K1
-	XORQ      R9, R9
-	MOVQ      $0x00000010, R10
-	SUBQ      $0x10, CX
-	CMOVQLT   R9, CX
-	CMPQ      CX, R10
-	CMOVQGT   R10, CX
-	MOVL      $0xffffffff, R9
-	BZHIL     CX, R9, R9
-	KMOVW     R9, K2
-	VMOVUPS.Z (BX), K1, Z31
-	VMOVUPS.Z 64(BX), K2, Z30
-	JMP       l_load_done_1
+	MOVQ       AX, CX
+	MOVQ       n+64(FP), BX
+	CMPQ       BX, $0x08
+	JEQ        l_load_full_1
+	MOVQ       n+64(FP), BX
+	LEAQ       float_gemm_lanes<>+0(SB), SI
+	NEGQ       BX
+	VMOVUPS    64(SI)(BX*4), Y0
+	VMASKMOVPS (AX), Y0, Y15
+	JMP        l_load_done_1
 
 l_load_full_1:
-	VMOVUPS (BX), Z31
-	VMOVUPS 64(BX), Z30
+	VMOVUPS (AX), Y15
 
 l_load_done_1:
+	MOVQ CX, AX
+
 l_start_1:
-	MOVQ  k+72(FP), CX
-	TESTQ CX, CX
+	MOVQ  b+40(FP), CX
+	MOVQ  ldb+48(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  colA+32(FP), SI
+	SHLQ  $0x02, SI
+	MOVQ  k+72(FP), DI
+	TESTQ DI, DI
 	JE    l_end_1
 
 l_k_1:
-	VMOVUPS      (DI), Z0
-	VMOVUPS      64(DI), Z1
-	VBROADCASTSS (DX), Z2
-	VFMADD231PS  Z0, Z2, Z31
-	VFMADD231PS  Z1, Z2, Z30
+	VMOVUPS      (CX), Y0
+	VBROADCASTSS (DX), Y1
+	VFMADD231PS  Y0, Y1, Y15
 	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         CX
+	ADDQ         BX, CX
+	DECQ         DI
 	JNE          l_k_1
 
 l_end_1:
-	MOVQ    cols+64(FP), CX
-	CMPQ    CX, $0x20
-	JEQ     l_store_full_1
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	MOVQ    CX, DX
-	SUBQ    $0x00, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K1
-	XORQ    DX, DX
-	MOVQ    $0x00000010, BX
-	SUBQ    $0x10, CX
-	CMOVQLT DX, CX
-	CMPQ    CX, BX
-	CMOVQGT BX, CX
-	MOVL    $0xffffffff, DX
-	BZHIL   CX, DX, DX
-	KMOVW   DX, K2
-	VMOVUPS Z31, K1, (AX)
-	VMOVUPS Z30, K2, 64(AX)
-	JMP     l_store_done_1
+	MOVQ       n+64(FP), CX
+	CMPQ       CX, $0x08
+	JEQ        l_store_full_1
+	MOVQ       n+64(FP), CX
+	LEAQ       float_gemm_lanes<>+0(SB), DX
+	NEGQ       CX
+	VMOVUPS    64(DX)(CX*4), Y0
+	VMASKMOVPS Y15, Y0, (AX)
+	JMP        l_store_done_1
 
 l_store_full_1:
-	VMOVUPS Z31, (AX)
-	VMOVUPS Z30, 64(AX)
+	VMOVUPS Y15, (AX)
 
 l_store_done_1:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_2:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
+	MOVB   add+80(FP), SI
+	TESTB  SI, SI
 	JNE    l_add_2
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
+	VXORPS Y15, Y15, Y15
+	VXORPS Y14, Y14, Y14
 	JMP    l_start_2
 
 l_add_2:
-	MOVQ      cols+64(FP), R9
-	MOVQ      AX, R10
-	CMPQ      R9, $0x20
-	JEQ       l_load_full_2
-	XORQ      R12, R12
-	MOVQ      $0x00000010, R13
-	MOVQ      R9, R11
-	SUBQ      $0x00, R11
-	CMOVQLT   R12, R11
-	CMPQ      R11, R13
-	CMOVQGT   R13, R11
-	MOVL      $0xffffffff, R12
-	BZHIL     R11, R12, R12
-	KMOVW     R12, K1
-	XORQ      R11, R11
-	MOVQ      $0x00000010, R12
-	SUBQ      $0x10, R9
-	CMOVQLT   R11, R9
-	CMPQ      R9, R12
-	CMOVQGT   R12, R9
-	MOVL      $0xffffffff, R11
-	BZHIL     R9, R11, R11
-	KMOVW     R11, K2
-	VMOVUPS.Z (R10), K1, Z31
-	VMOVUPS.Z 64(R10), K2, Z30
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z29
-	VMOVUPS.Z 64(R10), K2, Z28
-	JMP       l_load_done_2
+	MOVQ       AX, SI
+	MOVQ       n+64(FP), DI
+	CMPQ       DI, $0x08
+	JEQ        l_load_full_2
+	MOVQ       n+64(FP), DI
+	LEAQ       float_gemm_lanes<>+0(SB), R8
+	NEGQ       DI
+	VMOVUPS    64(R8)(DI*4), Y0
+	VMASKMOVPS (AX), Y0, Y15
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y14
+	JMP        l_load_done_2
 
 l_load_full_2:
-	VMOVUPS (R10), Z31
-	VMOVUPS 64(R10), Z30
-	ADDQ    CX, R10
-	VMOVUPS (R10), Z29
-	VMOVUPS 64(R10), Z28
+	VMOVUPS (AX), Y15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y14
 
 l_load_done_2:
+	MOVQ SI, AX
+
 l_start_2:
+	MOVQ  b+40(FP), SI
+	MOVQ  ldb+48(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  colA+32(FP), R8
+	SHLQ  $0x02, R8
 	MOVQ  k+72(FP), R9
 	TESTQ R9, R9
 	JE    l_end_2
 
 l_k_2:
-	VMOVUPS      (DI), Z0
-	VMOVUPS      64(DI), Z1
-	VBROADCASTSS (DX), Z2
-	VFMADD231PS  Z0, Z2, Z31
-	VFMADD231PS  Z1, Z2, Z30
-	VBROADCASTSS (DX)(BX*1), Z3
-	VFMADD231PS  Z0, Z3, Z29
-	VFMADD231PS  Z1, Z3, Z28
-	ADDQ         SI, DX
-	ADDQ         R8, DI
+	VMOVUPS      (SI), Y0
+	VBROADCASTSS (DX), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	VBROADCASTSS (DX)(BX*1), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	ADDQ         R8, DX
+	ADDQ         DI, SI
 	DECQ         R9
 	JNE          l_k_2
 
 l_end_2:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x20
-	JEQ     l_store_full_2
-	XORQ    SI, SI
-	MOVQ    $0x00000010, DI
-	MOVQ    DX, BX
-	SUBQ    $0x00, BX
-	CMOVQLT SI, BX
-	CMPQ    BX, DI
-	CMOVQGT DI, BX
-	MOVL    $0xffffffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x10, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K2
-	VMOVUPS Z31, K1, (AX)
-	VMOVUPS Z30, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z29, K1, (AX)
-	VMOVUPS Z28, K2, 64(AX)
-	JMP     l_store_done_2
+	MOVQ       n+64(FP), DX
+	CMPQ       DX, $0x08
+	JEQ        l_store_full_2
+	MOVQ       n+64(FP), DX
+	LEAQ       float_gemm_lanes<>+0(SB), BX
+	NEGQ       DX
+	VMOVUPS    64(BX)(DX*4), Y0
+	VMASKMOVPS Y15, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y14, Y0, (AX)
+	JMP        l_store_done_2
 
 l_store_full_2:
-	VMOVUPS Z31, (AX)
-	VMOVUPS Z30, 64(AX)
+	VMOVUPS Y15, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z29, (AX)
-	VMOVUPS Z28, 64(AX)
+	VMOVUPS Y14, (AX)
 
 l_store_done_2:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_3:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
+	MOVB   add+80(FP), SI
+	TESTB  SI, SI
 	JNE    l_add_3
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
+	VXORPS Y15, Y15, Y15
+	VXORPS Y14, Y14, Y14
+	VXORPS Y13, Y13, Y13
 	JMP    l_start_3
 
 l_add_3:
-	MOVQ      cols+64(FP), R9
-	MOVQ      AX, R10
-	CMPQ      R9, $0x20
-	JEQ       l_load_full_3
-	XORQ      R12, R12
-	MOVQ      $0x00000010, R13
-	MOVQ      R9, R11
-	SUBQ      $0x00, R11
-	CMOVQLT   R12, R11
-	CMPQ      R11, R13
-	CMOVQGT   R13, R11
-	MOVL      $0xffffffff, R12
-	BZHIL     R11, R12, R12
-	KMOVW     R12, K1
-	XORQ      R11, R11
-	MOVQ      $0x00000010, R12
-	SUBQ      $0x10, R9
-	CMOVQLT   R11, R9
-	CMPQ      R9, R12
-	CMOVQGT   R12, R9
-	MOVL      $0xffffffff, R11
-	BZHIL     R9, R11, R11
-	KMOVW     R11, K2
-	VMOVUPS.Z (R10), K1, Z31
-	VMOVUPS.Z 64(R10), K2, Z30
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z29
-	VMOVUPS.Z 64(R10), K2, Z28
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z27
-	VMOVUPS.Z 64(R10), K2, Z26
-	JMP       l_load_done_3
+	MOVQ       AX, SI
+	MOVQ       n+64(FP), DI
+	CMPQ       DI, $0x08
+	JEQ        l_load_full_3
+	MOVQ       n+64(FP), DI
+	LEAQ       float_gemm_lanes<>+0(SB), R8
+	NEGQ       DI
+	VMOVUPS    64(R8)(DI*4), Y0
+	VMASKMOVPS (AX), Y0, Y15
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	JMP        l_load_done_3
 
 l_load_full_3:
-	VMOVUPS (R10), Z31
-	VMOVUPS 64(R10), Z30
-	ADDQ    CX, R10
-	VMOVUPS (R10), Z29
-	VMOVUPS 64(R10), Z28
-	ADDQ    CX, R10
-	VMOVUPS (R10), Z27
-	VMOVUPS 64(R10), Z26
+	VMOVUPS (AX), Y15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
 
 l_load_done_3:
+	MOVQ SI, AX
+
 l_start_3:
+	MOVQ  b+40(FP), SI
+	MOVQ  ldb+48(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  colA+32(FP), R8
+	SHLQ  $0x02, R8
 	MOVQ  k+72(FP), R9
 	TESTQ R9, R9
 	JE    l_end_3
 
 l_k_3:
-	VMOVUPS      (DI), Z0
-	VMOVUPS      64(DI), Z1
-	VBROADCASTSS (DX), Z2
-	VFMADD231PS  Z0, Z2, Z31
-	VFMADD231PS  Z1, Z2, Z30
-	VBROADCASTSS (DX)(BX*1), Z3
-	VFMADD231PS  Z0, Z3, Z29
-	VFMADD231PS  Z1, Z3, Z28
-	VBROADCASTSS (DX)(BX*2), Z2
-	VFMADD231PS  Z0, Z2, Z27
-	VFMADD231PS  Z1, Z2, Z26
-	ADDQ         SI, DX
-	ADDQ         R8, DI
+	VMOVUPS      (SI), Y0
+	VBROADCASTSS (DX), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	VBROADCASTSS (DX)(BX*1), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS (DX)(BX*2), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	ADDQ         R8, DX
+	ADDQ         DI, SI
 	DECQ         R9
 	JNE          l_k_3
 
 l_end_3:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x20
-	JEQ     l_store_full_3
-	XORQ    SI, SI
-	MOVQ    $0x00000010, DI
-	MOVQ    DX, BX
-	SUBQ    $0x00, BX
-	CMOVQLT SI, BX
-	CMPQ    BX, DI
-	CMOVQGT DI, BX
-	MOVL    $0xffffffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x10, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K2
-	VMOVUPS Z31, K1, (AX)
-	VMOVUPS Z30, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z29, K1, (AX)
-	VMOVUPS Z28, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z27, K1, (AX)
-	VMOVUPS Z26, K2, 64(AX)
-	JMP     l_store_done_3
+	MOVQ       n+64(FP), DX
+	CMPQ       DX, $0x08
+	JEQ        l_store_full_3
+	MOVQ       n+64(FP), DX
+	LEAQ       float_gemm_lanes<>+0(SB), BX
+	NEGQ       DX
+	VMOVUPS    64(BX)(DX*4), Y0
+	VMASKMOVPS Y15, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y14, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y13, Y0, (AX)
+	JMP        l_store_done_3
 
 l_store_full_3:
-	VMOVUPS Z31, (AX)
-	VMOVUPS Z30, 64(AX)
+	VMOVUPS Y15, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z29, (AX)
-	VMOVUPS Z28, 64(AX)
+	VMOVUPS Y14, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z27, (AX)
-	VMOVUPS Z26, 64(AX)
+	VMOVUPS Y13, (AX)
 
 l_store_done_3:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_4:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
+	MOVB   add+80(FP), DI
+	TESTB  DI, DI
 	JNE    l_add_4
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
+	VXORPS Y15, Y15, Y15
+	VXORPS Y14, Y14, Y14
+	VXORPS Y13, Y13, Y13
+	VXORPS Y12, Y12, Y12
 	JMP    l_start_4
 
 l_add_4:
-	MOVQ      cols+64(FP), R10
-	MOVQ      AX, R11
-	CMPQ      R10, $0x20
-	JEQ       l_load_full_4
-	XORQ      R13, R13
-	MOVQ      $0x00000010, R14
-	MOVQ      R10, R12
-	SUBQ      $0x00, R12
-	CMOVQLT   R13, R12
-	CMPQ      R12, R14
-	CMOVQGT   R14, R12
-	MOVL      $0xffffffff, R13
-	BZHIL     R12, R13, R13
-	KMOVW     R13, K1
-	XORQ      R12, R12
-	MOVQ      $0x00000010, R13
-	SUBQ      $0x10, R10
-	CMOVQLT   R12, R10
-	CMPQ      R10, R13
-	CMOVQGT   R13, R10
-	MOVL      $0xffffffff, R12
-	BZHIL     R10, R12, R12
-	KMOVW     R12, K2
-	VMOVUPS.Z (R11), K1, Z31
-	VMOVUPS.Z 64(R11), K2, Z30
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z29
-	VMOVUPS.Z 64(R11), K2, Z28
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z27
-	VMOVUPS.Z 64(R11), K2, Z26
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z25
-	VMOVUPS.Z 64(R11), K2, Z24
-	JMP       l_load_done_4
+	MOVQ       AX, DI
+	MOVQ       n+64(FP), R8
+	CMPQ       R8, $0x08
+	JEQ        l_load_full_4
+	MOVQ       n+64(FP), R8
+	LEAQ       float_gemm_lanes<>+0(SB), R9
+	NEGQ       R8
+	VMOVUPS    64(R9)(R8*4), Y0
+	VMASKMOVPS (AX), Y0, Y15
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y12
+	JMP        l_load_done_4
 
 l_load_full_4:
-	VMOVUPS (R11), Z31
-	VMOVUPS 64(R11), Z30
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z29
-	VMOVUPS 64(R11), Z28
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z27
-	VMOVUPS 64(R11), Z26
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z25
-	VMOVUPS 64(R11), Z24
+	VMOVUPS (AX), Y15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y12
 
 l_load_done_4:
+	MOVQ DI, AX
+
 l_start_4:
+	MOVQ  b+40(FP), DI
+	MOVQ  ldb+48(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  colA+32(FP), R9
+	SHLQ  $0x02, R9
 	MOVQ  k+72(FP), R10
 	TESTQ R10, R10
 	JE    l_end_4
 
 l_k_4:
-	VMOVUPS      (DI), Z0
-	VMOVUPS      64(DI), Z1
-	VBROADCASTSS (DX), Z2
-	VFMADD231PS  Z0, Z2, Z31
-	VFMADD231PS  Z1, Z2, Z30
-	VBROADCASTSS (DX)(BX*1), Z3
-	VFMADD231PS  Z0, Z3, Z29
-	VFMADD231PS  Z1, Z3, Z28
-	VBROADCASTSS (DX)(BX*2), Z2
-	VFMADD231PS  Z0, Z2, Z27
-	VFMADD231PS  Z1, Z2, Z26
-	VBROADCASTSS (DX)(R9*1), Z3
-	VFMADD231PS  Z0, Z3, Z25
-	VFMADD231PS  Z1, Z3, Z24
-	ADDQ         SI, DX
+	VMOVUPS      (DI), Y0
+	VBROADCASTSS (DX), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	VBROADCASTSS (DX)(BX*1), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS (DX)(BX*2), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS (DX)(SI*1), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	ADDQ         R9, DX
 	ADDQ         R8, DI
 	DECQ         R10
 	JNE          l_k_4
 
 l_end_4:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x20
-	JEQ     l_store_full_4
-	XORQ    SI, SI
-	MOVQ    $0x00000010, DI
-	MOVQ    DX, BX
-	SUBQ    $0x00, BX
-	CMOVQLT SI, BX
-	CMPQ    BX, DI
-	CMOVQGT DI, BX
-	MOVL    $0xffffffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x10, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K2
-	VMOVUPS Z31, K1, (AX)
-	VMOVUPS Z30, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z29, K1, (AX)
-	VMOVUPS Z28, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z27, K1, (AX)
-	VMOVUPS Z26, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z25, K1, (AX)
-	VMOVUPS Z24, K2, 64(AX)
-	JMP     l_store_done_4
+	MOVQ       n+64(FP), DX
+	CMPQ       DX, $0x08
+	JEQ        l_store_full_4
+	MOVQ       n+64(FP), DX
+	LEAQ       float_gemm_lanes<>+0(SB), BX
+	NEGQ       DX
+	VMOVUPS    64(BX)(DX*4), Y0
+	VMASKMOVPS Y15, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y14, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y13, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y12, Y0, (AX)
+	JMP        l_store_done_4
 
 l_store_full_4:
-	VMOVUPS Z31, (AX)
-	VMOVUPS Z30, 64(AX)
+	VMOVUPS Y15, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z29, (AX)
-	VMOVUPS Z28, 64(AX)
+	VMOVUPS Y14, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z27, (AX)
-	VMOVUPS Z26, 64(AX)
+	VMOVUPS Y13, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z25, (AX)
-	VMOVUPS Z24, 64(AX)
+	VMOVUPS Y12, (AX)
 
 l_store_done_4:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_5:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
+	MOVB   add+80(FP), DI
+	TESTB  DI, DI
 	JNE    l_add_5
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
-	VPXORD Z23, Z23, Z23
-	VPXORD Z22, Z22, Z22
+	VXORPS Y15, Y15, Y15
+	VXORPS Y14, Y14, Y14
+	VXORPS Y13, Y13, Y13
+	VXORPS Y12, Y12, Y12
+	VXORPS Y11, Y11, Y11
 	JMP    l_start_5
 
 l_add_5:
-	MOVQ      cols+64(FP), R10
-	MOVQ      AX, R11
-	CMPQ      R10, $0x20
-	JEQ       l_load_full_5
-	XORQ      R13, R13
-	MOVQ      $0x00000010, R14
-	MOVQ      R10, R12
-	SUBQ      $0x00, R12
-	CMOVQLT   R13, R12
-	CMPQ      R12, R14
-	CMOVQGT   R14, R12
-	MOVL      $0xffffffff, R13
-	BZHIL     R12, R13, R13
-	KMOVW     R13, K1
-	XORQ      R12, R12
-	MOVQ      $0x00000010, R13
-	SUBQ      $0x10, R10
-	CMOVQLT   R12, R10
-	CMPQ      R10, R13
-	CMOVQGT   R13, R10
-	MOVL      $0xffffffff, R12
-	BZHIL     R10, R12, R12
-	KMOVW     R12, K2
-	VMOVUPS.Z (R11), K1, Z31
-	VMOVUPS.Z 64(R11), K2, Z30
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z29
-	VMOVUPS.Z 64(R11), K2, Z28
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z27
-	VMOVUPS.Z 64(R11), K2, Z26
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z25
-	VMOVUPS.Z 64(R11), K2, Z24
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z23
-	VMOVUPS.Z 64(R11), K2, Z22
-	JMP       l_load_done_5
+	MOVQ       AX, DI
+	MOVQ       n+64(FP), R8
+	CMPQ       R8, $0x08
+	JEQ        l_load_full_5
+	MOVQ       n+64(FP), R8
+	LEAQ       float_gemm_lanes<>+0(SB), R9
+	NEGQ       R8
+	VMOVUPS    64(R9)(R8*4), Y0
+	VMASKMOVPS (AX), Y0, Y15
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y14
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y13
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y12
+	ADDQ       CX, AX
+	VMASKMOVPS (AX), Y0, Y11
+	JMP        l_load_done_5
 
 l_load_full_5:
-	VMOVUPS (R11), Z31
-	VMOVUPS 64(R11), Z30
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z29
-	VMOVUPS 64(R11), Z28
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z27
-	VMOVUPS 64(R11), Z26
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z25
-	VMOVUPS 64(R11), Z24
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z23
-	VMOVUPS 64(R11), Z22
+	VMOVUPS (AX), Y15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y14
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y12
+	ADDQ    CX, AX
+	VMOVUPS (AX), Y11
 
 l_load_done_5:
+	MOVQ DI, AX
+
 l_start_5:
+	MOVQ  b+40(FP), DI
+	MOVQ  ldb+48(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  colA+32(FP), R9
+	SHLQ  $0x02, R9
 	MOVQ  k+72(FP), R10
 	TESTQ R10, R10
 	JE    l_end_5
 
 l_k_5:
-	VMOVUPS      (DI), Z0
-	VMOVUPS      64(DI), Z1
-	VBROADCASTSS (DX), Z2
-	VFMADD231PS  Z0, Z2, Z31
-	VFMADD231PS  Z1, Z2, Z30
-	VBROADCASTSS (DX)(BX*1), Z3
-	VFMADD231PS  Z0, Z3, Z29
-	VFMADD231PS  Z1, Z3, Z28
-	VBROADCASTSS (DX)(BX*2), Z2
-	VFMADD231PS  Z0, Z2, Z27
-	VFMADD231PS  Z1, Z2, Z26
-	VBROADCASTSS (DX)(R9*1), Z3
-	VFMADD231PS  Z0, Z3, Z25
-	VFMADD231PS  Z1, Z3, Z24
-	VBROADCASTSS (DX)(BX*4), Z2
-	VFMADD231PS  Z0, Z2, Z23
-	VFMADD231PS  Z1, Z2, Z22
-	ADDQ         SI, DX
+	VMOVUPS      (DI), Y0
+	VBROADCASTSS (DX), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	VBROADCASTSS (DX)(BX*1), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS (DX)(BX*2), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS (DX)(SI*1), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS (DX)(BX*4), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	ADDQ         R9, DX
 	ADDQ         R8, DI
 	DECQ         R10
 	JNE          l_k_5
 
 l_end_5:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x20
-	JEQ     l_store_full_5
-	XORQ    SI, SI
-	MOVQ    $0x00000010, DI
-	MOVQ    DX, BX
-	SUBQ    $0x00, BX
-	CMOVQLT SI, BX
-	CMPQ    BX, DI
-	CMOVQGT DI, BX
-	MOVL    $0xffffffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x10, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K2
-	VMOVUPS Z31, K1, (AX)
-	VMOVUPS Z30, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z29, K1, (AX)
-	VMOVUPS Z28, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z27, K1, (AX)
-	VMOVUPS Z26, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z25, K1, (AX)
-	VMOVUPS Z24, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z23, K1, (AX)
-	VMOVUPS Z22, K2, 64(AX)
-	JMP     l_store_done_5
+	MOVQ       n+64(FP), DX
+	CMPQ       DX, $0x08
+	JEQ        l_store_full_5
+	MOVQ       n+64(FP), DX
+	LEAQ       float_gemm_lanes<>+0(SB), BX
+	NEGQ       DX
+	VMOVUPS    64(BX)(DX*4), Y0
+	VMASKMOVPS Y15, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y14, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y13, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y12, Y0, (AX)
+	ADDQ       CX, AX
+	VMASKMOVPS Y11, Y0, (AX)
+	JMP        l_store_done_5
 
 l_store_full_5:
-	VMOVUPS Z31, (AX)
-	VMOVUPS Z30, 64(AX)
+	VMOVUPS Y15, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z29, (AX)
-	VMOVUPS Z28, 64(AX)
+	VMOVUPS Y14, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z27, (AX)
-	VMOVUPS Z26, 64(AX)
+	VMOVUPS Y13, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z25, (AX)
-	VMOVUPS Z24, 64(AX)
+	VMOVUPS Y12, (AX)
 	ADDQ    CX, AX
-	VMOVUPS Z23, (AX)
-	VMOVUPS Z22, 64(AX)
+	VMOVUPS Y11, (AX)
 
 l_store_done_5:
+done:
 	VZEROUPPER
 	RET
 
-l_rows_6:
-	MOVB   add+80(FP), R11
-	TESTB  R11, R11
-	JNE    l_add_6
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
-	VPXORD Z23, Z23, Z23
-	VPXORD Z22, Z22, Z22
-	VPXORD Z21, Z21, Z21
-	VPXORD Z20, Z20, Z20
-	JMP    l_start_6
+// func gemmTile8x32AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·gemmTile8x32AVX512(SB), NOSPLIT, $0-81
+	MOVQ  c+0(FP), AX
+	MOVQ  ldc+8(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  a+16(FP), DX
+	MOVQ  rowA+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	LEAQ  (BX)(BX*4), DI
+	LEAQ  (SI)(BX*4), R8
+	MOVQ  n+64(FP), R9
+	MOVQ  $-1, R10
+	BZHIQ R9, R10, R10
+	KMOVW R10, K1
+	SHRQ  $0x10, R10
+	KMOVW R10, K2
+	MOVQ  m+56(FP), R9
+	SUBQ  $0x08, R9
+	JLT   last
 
-l_add_6:
-	MOVQ      cols+64(FP), R11
-	MOVQ      AX, R12
-	CMPQ      R11, $0x20
-	JEQ       l_load_full_6
-	XORQ      R14, R14
-	MOVQ      $0x00000010, R15
-	MOVQ      R11, R13
-	SUBQ      $0x00, R13
-	CMOVQLT   R14, R13
-	CMPQ      R13, R15
-	CMOVQGT   R15, R13
-	MOVL      $0xffffffff, R14
-	BZHIL     R13, R14, R14
-	KMOVW     R14, K1
-	XORQ      R13, R13
-	MOVQ      $0x00000010, R14
-	SUBQ      $0x10, R11
-	CMOVQLT   R13, R11
-	CMPQ      R11, R14
-	CMOVQGT   R14, R11
-	MOVL      $0xffffffff, R13
-	BZHIL     R11, R13, R13
-	KMOVW     R13, K2
-	VMOVUPS.Z (R12), K1, Z31
-	VMOVUPS.Z 64(R12), K2, Z30
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z29
-	VMOVUPS.Z 64(R12), K2, Z28
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z27
-	VMOVUPS.Z 64(R12), K2, Z26
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z25
-	VMOVUPS.Z 64(R12), K2, Z24
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z23
-	VMOVUPS.Z 64(R12), K2, Z22
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z21
-	VMOVUPS.Z 64(R12), K2, Z20
-	JMP       l_load_done_6
-
-l_load_full_6:
-	VMOVUPS (R12), Z31
-	VMOVUPS 64(R12), Z30
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z29
-	VMOVUPS 64(R12), Z28
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z27
-	VMOVUPS 64(R12), Z26
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z25
-	VMOVUPS 64(R12), Z24
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z23
-	VMOVUPS 64(R12), Z22
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z21
-	VMOVUPS 64(R12), Z20
-
-l_load_done_6:
-l_start_6:
-	MOVQ  k+72(FP), R11
-	TESTQ R11, R11
-	JE    l_end_6
-
-l_k_6:
-	VMOVUPS      (DI), Z0
-	VMOVUPS      64(DI), Z1
-	VBROADCASTSS (DX), Z2
-	VFMADD231PS  Z0, Z2, Z31
-	VFMADD231PS  Z1, Z2, Z30
-	VBROADCASTSS (DX)(BX*1), Z3
-	VFMADD231PS  Z0, Z3, Z29
-	VFMADD231PS  Z1, Z3, Z28
-	VBROADCASTSS (DX)(BX*2), Z2
-	VFMADD231PS  Z0, Z2, Z27
-	VFMADD231PS  Z1, Z2, Z26
-	VBROADCASTSS (DX)(R9*1), Z3
-	VFMADD231PS  Z0, Z3, Z25
-	VFMADD231PS  Z1, Z3, Z24
-	VBROADCASTSS (DX)(BX*4), Z2
-	VFMADD231PS  Z0, Z2, Z23
-	VFMADD231PS  Z1, Z2, Z22
-	VBROADCASTSS (DX)(R10*1), Z3
-	VFMADD231PS  Z0, Z3, Z21
-	VFMADD231PS  Z1, Z3, Z20
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R11
-	JNE          l_k_6
-
-l_end_6:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x20
-	JEQ     l_store_full_6
-	XORQ    SI, SI
-	MOVQ    $0x00000010, DI
-	MOVQ    DX, BX
-	SUBQ    $0x00, BX
-	CMOVQLT SI, BX
-	CMPQ    BX, DI
-	CMOVQGT DI, BX
-	MOVL    $0xffffffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x10, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K2
-	VMOVUPS Z31, K1, (AX)
-	VMOVUPS Z30, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z29, K1, (AX)
-	VMOVUPS Z28, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z27, K1, (AX)
-	VMOVUPS Z26, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z25, K1, (AX)
-	VMOVUPS Z24, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z23, K1, (AX)
-	VMOVUPS Z22, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z21, K1, (AX)
-	VMOVUPS Z20, K2, 64(AX)
-	JMP     l_store_done_6
-
-l_store_full_6:
-	VMOVUPS Z31, (AX)
-	VMOVUPS Z30, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z29, (AX)
-	VMOVUPS Z28, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z27, (AX)
-	VMOVUPS Z26, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z25, (AX)
-	VMOVUPS Z24, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z23, (AX)
-	VMOVUPS Z22, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z21, (AX)
-	VMOVUPS Z20, 64(AX)
-
-l_store_done_6:
-	VZEROUPPER
-	RET
-
-l_rows_7:
-	MOVB   add+80(FP), R11
-	TESTB  R11, R11
-	JNE    l_add_7
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
-	VPXORD Z23, Z23, Z23
-	VPXORD Z22, Z22, Z22
-	VPXORD Z21, Z21, Z21
-	VPXORD Z20, Z20, Z20
-	VPXORD Z19, Z19, Z19
-	VPXORD Z18, Z18, Z18
-	JMP    l_start_7
-
-l_add_7:
-	MOVQ      cols+64(FP), R11
-	MOVQ      AX, R12
-	CMPQ      R11, $0x20
-	JEQ       l_load_full_7
-	XORQ      R14, R14
-	MOVQ      $0x00000010, R15
-	MOVQ      R11, R13
-	SUBQ      $0x00, R13
-	CMOVQLT   R14, R13
-	CMPQ      R13, R15
-	CMOVQGT   R15, R13
-	MOVL      $0xffffffff, R14
-	BZHIL     R13, R14, R14
-	KMOVW     R14, K1
-	XORQ      R13, R13
-	MOVQ      $0x00000010, R14
-	SUBQ      $0x10, R11
-	CMOVQLT   R13, R11
-	CMPQ      R11, R14
-	CMOVQGT   R14, R11
-	MOVL      $0xffffffff, R13
-	BZHIL     R11, R13, R13
-	KMOVW     R13, K2
-	VMOVUPS.Z (R12), K1, Z31
-	VMOVUPS.Z 64(R12), K2, Z30
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z29
-	VMOVUPS.Z 64(R12), K2, Z28
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z27
-	VMOVUPS.Z 64(R12), K2, Z26
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z25
-	VMOVUPS.Z 64(R12), K2, Z24
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z23
-	VMOVUPS.Z 64(R12), K2, Z22
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z21
-	VMOVUPS.Z 64(R12), K2, Z20
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z19
-	VMOVUPS.Z 64(R12), K2, Z18
-	JMP       l_load_done_7
-
-l_load_full_7:
-	VMOVUPS (R12), Z31
-	VMOVUPS 64(R12), Z30
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z29
-	VMOVUPS 64(R12), Z28
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z27
-	VMOVUPS 64(R12), Z26
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z25
-	VMOVUPS 64(R12), Z24
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z23
-	VMOVUPS 64(R12), Z22
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z21
-	VMOVUPS 64(R12), Z20
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z19
-	VMOVUPS 64(R12), Z18
-
-l_load_done_7:
-l_start_7:
-	MOVQ  k+72(FP), R11
-	TESTQ R11, R11
-	JE    l_end_7
-
-l_k_7:
-	VMOVUPS      (DI), Z0
-	VMOVUPS      64(DI), Z1
-	VBROADCASTSS (DX), Z2
-	VFMADD231PS  Z0, Z2, Z31
-	VFMADD231PS  Z1, Z2, Z30
-	VBROADCASTSS (DX)(BX*1), Z3
-	VFMADD231PS  Z0, Z3, Z29
-	VFMADD231PS  Z1, Z3, Z28
-	VBROADCASTSS (DX)(BX*2), Z2
-	VFMADD231PS  Z0, Z2, Z27
-	VFMADD231PS  Z1, Z2, Z26
-	VBROADCASTSS (DX)(R9*1), Z3
-	VFMADD231PS  Z0, Z3, Z25
-	VFMADD231PS  Z1, Z3, Z24
-	VBROADCASTSS (DX)(BX*4), Z2
-	VFMADD231PS  Z0, Z2, Z23
-	VFMADD231PS  Z1, Z2, Z22
-	VBROADCASTSS (DX)(R10*1), Z3
-	VFMADD231PS  Z0, Z3, Z21
-	VFMADD231PS  Z1, Z3, Z20
-	VBROADCASTSS (DX)(R9*2), Z2
-	VFMADD231PS  Z0, Z2, Z19
-	VFMADD231PS  Z1, Z2, Z18
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R11
-	JNE          l_k_7
-
-l_end_7:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x20
-	JEQ     l_store_full_7
-	XORQ    SI, SI
-	MOVQ    $0x00000010, DI
-	MOVQ    DX, BX
-	SUBQ    $0x00, BX
-	CMOVQLT SI, BX
-	CMPQ    BX, DI
-	CMOVQGT DI, BX
-	MOVL    $0xffffffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x10, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K2
-	VMOVUPS Z31, K1, (AX)
-	VMOVUPS Z30, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z29, K1, (AX)
-	VMOVUPS Z28, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z27, K1, (AX)
-	VMOVUPS Z26, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z25, K1, (AX)
-	VMOVUPS Z24, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z23, K1, (AX)
-	VMOVUPS Z22, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z21, K1, (AX)
-	VMOVUPS Z20, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z19, K1, (AX)
-	VMOVUPS Z18, K2, 64(AX)
-	JMP     l_store_done_7
-
-l_store_full_7:
-	VMOVUPS Z31, (AX)
-	VMOVUPS Z30, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z29, (AX)
-	VMOVUPS Z28, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z27, (AX)
-	VMOVUPS Z26, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z25, (AX)
-	VMOVUPS Z24, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z23, (AX)
-	VMOVUPS Z22, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z21, (AX)
-	VMOVUPS Z20, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z19, (AX)
-	VMOVUPS Z18, 64(AX)
-
-l_store_done_7:
-	VZEROUPPER
-	RET
-
-l_rows_8:
-	MOVB   add+80(FP), R12
-	TESTB  R12, R12
+next:
+	MOVB   add+80(FP), R10
+	TESTB  R10, R10
 	JNE    l_add_8
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
@@ -2493,88 +1345,76 @@ l_rows_8:
 	JMP    l_start_8
 
 l_add_8:
-	MOVQ      cols+64(FP), R12
-	MOVQ      AX, R13
-	CMPQ      R12, $0x20
+	MOVQ      AX, R10
+	MOVQ      n+64(FP), R11
+	CMPQ      R11, $0x20
 	JEQ       l_load_full_8
-	XORQ      R15, R15
-	MOVQ      $0x00000010, BP
-	MOVQ      R12, R14
-	SUBQ      $0x00, R14
-	CMOVQLT   R15, R14
-	CMPQ      R14, BP
-	CMOVQGT   BP, R14
-	MOVL      $0xffffffff, R15
-	BZHIL     R14, R15, R15
-	KMOVW     R15, K1
-	XORQ      R14, R14
-	MOVQ      $0x00000010, R15
-	SUBQ      $0x10, R12
-	CMOVQLT   R14, R12
-	CMPQ      R12, R15
-	CMOVQGT   R15, R12
-	MOVL      $0xffffffff, R14
-	BZHIL     R12, R14, R14
-	KMOVW     R14, K2
-	VMOVUPS.Z (R13), K1, Z31
-	VMOVUPS.Z 64(R13), K2, Z30
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z29
-	VMOVUPS.Z 64(R13), K2, Z28
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z27
-	VMOVUPS.Z 64(R13), K2, Z26
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z25
-	VMOVUPS.Z 64(R13), K2, Z24
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z23
-	VMOVUPS.Z 64(R13), K2, Z22
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z21
-	VMOVUPS.Z 64(R13), K2, Z20
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z19
-	VMOVUPS.Z 64(R13), K2, Z18
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z17
-	VMOVUPS.Z 64(R13), K2, Z16
+	VMOVUPS.Z (AX), K1, Z31
+	VMOVUPS.Z 64(AX), K2, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	VMOVUPS.Z 64(AX), K2, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	VMOVUPS.Z 64(AX), K2, Z26
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z25
+	VMOVUPS.Z 64(AX), K2, Z24
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z23
+	VMOVUPS.Z 64(AX), K2, Z22
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z21
+	VMOVUPS.Z 64(AX), K2, Z20
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z19
+	VMOVUPS.Z 64(AX), K2, Z18
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z17
+	VMOVUPS.Z 64(AX), K2, Z16
 	JMP       l_load_done_8
 
 l_load_full_8:
-	VMOVUPS (R13), Z31
-	VMOVUPS 64(R13), Z30
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z29
-	VMOVUPS 64(R13), Z28
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z27
-	VMOVUPS 64(R13), Z26
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z25
-	VMOVUPS 64(R13), Z24
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z23
-	VMOVUPS 64(R13), Z22
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z21
-	VMOVUPS 64(R13), Z20
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z19
-	VMOVUPS 64(R13), Z18
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z17
-	VMOVUPS 64(R13), Z16
+	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	VMOVUPS 64(AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	VMOVUPS 64(AX), Z26
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z25
+	VMOVUPS 64(AX), Z24
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z23
+	VMOVUPS 64(AX), Z22
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z21
+	VMOVUPS 64(AX), Z20
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z19
+	VMOVUPS 64(AX), Z18
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z17
+	VMOVUPS 64(AX), Z16
 
 l_load_done_8:
+	MOVQ R10, AX
+
 l_start_8:
-	MOVQ  k+72(FP), R12
-	TESTQ R12, R12
+	MOVQ  b+40(FP), R10
+	MOVQ  ldb+48(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  colA+32(FP), R12
+	SHLQ  $0x02, R12
+	MOVQ  k+72(FP), R13
+	TESTQ R13, R13
 	JE    l_end_8
 
 l_k_8:
-	VMOVUPS      (DI), Z0
-	VMOVUPS      64(DI), Z1
+	VMOVUPS      (R10), Z0
+	VMOVUPS      64(R10), Z1
 	VBROADCASTSS (DX), Z2
 	VFMADD231PS  Z0, Z2, Z31
 	VFMADD231PS  Z1, Z2, Z30
@@ -2584,49 +1424,30 @@ l_k_8:
 	VBROADCASTSS (DX)(BX*2), Z2
 	VFMADD231PS  Z0, Z2, Z27
 	VFMADD231PS  Z1, Z2, Z26
-	VBROADCASTSS (DX)(R9*1), Z3
+	VBROADCASTSS (DX)(SI*1), Z3
 	VFMADD231PS  Z0, Z3, Z25
 	VFMADD231PS  Z1, Z3, Z24
 	VBROADCASTSS (DX)(BX*4), Z2
 	VFMADD231PS  Z0, Z2, Z23
 	VFMADD231PS  Z1, Z2, Z22
-	VBROADCASTSS (DX)(R10*1), Z3
+	VBROADCASTSS (DX)(DI*1), Z3
 	VFMADD231PS  Z0, Z3, Z21
 	VFMADD231PS  Z1, Z3, Z20
-	VBROADCASTSS (DX)(R9*2), Z2
+	VBROADCASTSS (DX)(SI*2), Z2
 	VFMADD231PS  Z0, Z2, Z19
 	VFMADD231PS  Z1, Z2, Z18
-	VBROADCASTSS (DX)(R11*1), Z3
+	VBROADCASTSS (DX)(R8*1), Z3
 	VFMADD231PS  Z0, Z3, Z17
 	VFMADD231PS  Z1, Z3, Z16
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R12
+	ADDQ         R12, DX
+	ADDQ         R11, R10
+	DECQ         R13
 	JNE          l_k_8
 
 l_end_8:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x20
+	MOVQ    n+64(FP), R10
+	CMPQ    R10, $0x20
 	JEQ     l_store_full_8
-	XORQ    SI, SI
-	MOVQ    $0x00000010, DI
-	MOVQ    DX, BX
-	SUBQ    $0x00, BX
-	CMOVQLT SI, BX
-	CMPQ    BX, DI
-	CMOVQGT DI, BX
-	MOVL    $0xffffffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x10, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K2
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    CX, AX
@@ -2678,478 +1499,503 @@ l_store_full_8:
 	VMOVUPS Z16, 64(AX)
 
 l_store_done_8:
-	VZEROUPPER
-	RET
+	MOVQ  k+72(FP), R10
+	MOVQ  colA+32(FP), R11
+	SHLQ  $0x02, R11
+	IMULQ R10, R11
+	SUBQ  R11, DX
+	LEAQ  (DX)(BX*8), DX
+	ADDQ  CX, AX
+	SUBQ  $0x08, R9
+	JGE   next
 
-// func gemmTile8x16AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, rows int, cols int, k int, add bool)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·gemmTile8x16AVX512(SB), NOSPLIT, $0-81
-	MOVQ   c+0(FP), AX
-	MOVQ   ldc+8(FP), CX
-	MOVQ   a+16(FP), DX
-	MOVQ   rowA+24(FP), BX
-	MOVQ   colA+32(FP), SI
-	MOVQ   b+40(FP), DI
-	MOVQ   ldb+48(FP), R8
-	SHLQ   $0x02, CX
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, R8
-	LEAQ   (BX)(BX*2), R9
-	LEAQ   (BX)(BX*4), R10
-	LEAQ   (R9)(BX*4), R11
-	MOVQ   rows+56(FP), R12
-	CMPQ   R12, $0x08
-	JEQ    l_rows_8
-	CMPQ   R12, $0x07
+last:
+	ADDQ   $0x08, R9
+	JE     done
+	CMPQ   R9, $0x07
 	JEQ    l_rows_7
-	CMPQ   R12, $0x06
+	CMPQ   R9, $0x06
 	JEQ    l_rows_6
-	CMPQ   R12, $0x05
+	CMPQ   R9, $0x05
 	JEQ    l_rows_5
-	CMPQ   R12, $0x04
+	CMPQ   R9, $0x04
 	JEQ    l_rows_4
-	CMPQ   R12, $0x03
+	CMPQ   R9, $0x03
 	JEQ    l_rows_3
-	CMPQ   R12, $0x02
+	CMPQ   R9, $0x02
 	JEQ    l_rows_2
 	MOVB   add+80(FP), CL
 	TESTB  CL, CL
 	JNE    l_add_1
 	VPXORD Z31, Z31, Z31
+	VPXORD Z30, Z30, Z30
 	JMP    l_start_1
 
 l_add_1:
-	MOVQ      cols+64(FP), CX
-	MOVQ      AX, BX
-	CMPQ      CX, $0x10
+	MOVQ      AX, CX
+	MOVQ      n+64(FP), BX
+	CMPQ      BX, $0x20
 	JEQ       l_load_full_1
-	XORQ      R9, R9
-	MOVQ      $0x00000010, R10
-	SUBQ      $0x00, CX
-	CMOVQLT   R9, CX
-	CMPQ      CX, R10
-	CMOVQGT   R10, CX
-	MOVL      $0xffffffff, R9
-	BZHIL     CX, R9, R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (BX), K1, Z31
+	VMOVUPS.Z (AX), K1, Z31
+	VMOVUPS.Z 64(AX), K2, Z30
 	JMP       l_load_done_1
 
 l_load_full_1:
-	VMOVUPS (BX), Z31
+	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
 
 l_load_done_1:
+	MOVQ CX, AX
+
 l_start_1:
-	MOVQ  k+72(FP), CX
-	TESTQ CX, CX
+	MOVQ  b+40(FP), CX
+	MOVQ  ldb+48(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  colA+32(FP), SI
+	SHLQ  $0x02, SI
+	MOVQ  k+72(FP), DI
+	TESTQ DI, DI
 	JE    l_end_1
 
 l_k_1:
-	VMOVUPS      (DI), Z0
-	VBROADCASTSS (DX), Z1
-	VFMADD231PS  Z0, Z1, Z31
+	VMOVUPS      (CX), Z0
+	VMOVUPS      64(CX), Z1
+	VBROADCASTSS (DX), Z2
+	VFMADD231PS  Z0, Z2, Z31
+	VFMADD231PS  Z1, Z2, Z30
 	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         CX
+	ADDQ         BX, CX
+	DECQ         DI
 	JNE          l_k_1
 
 l_end_1:
-	MOVQ    cols+64(FP), CX
-	CMPQ    CX, $0x10
+	MOVQ    n+64(FP), CX
+	CMPQ    CX, $0x20
 	JEQ     l_store_full_1
-	XORQ    DX, DX
-	MOVQ    $0x00000010, BX
-	SUBQ    $0x00, CX
-	CMOVQLT DX, CX
-	CMPQ    CX, BX
-	CMOVQGT BX, CX
-	MOVL    $0xffffffff, DX
-	BZHIL   CX, DX, DX
-	KMOVW   DX, K1
 	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
 	JMP     l_store_done_1
 
 l_store_full_1:
 	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
 
 l_store_done_1:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_2:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
+	MOVB   add+80(FP), SI
+	TESTB  SI, SI
 	JNE    l_add_2
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
+	VPXORD Z29, Z29, Z29
+	VPXORD Z28, Z28, Z28
 	JMP    l_start_2
 
 l_add_2:
-	MOVQ      cols+64(FP), R9
-	MOVQ      AX, R10
-	CMPQ      R9, $0x10
+	MOVQ      AX, SI
+	MOVQ      n+64(FP), DI
+	CMPQ      DI, $0x20
 	JEQ       l_load_full_2
-	XORQ      R11, R11
-	MOVQ      $0x00000010, R12
-	SUBQ      $0x00, R9
-	CMOVQLT   R11, R9
-	CMPQ      R9, R12
-	CMOVQGT   R12, R9
-	MOVL      $0xffffffff, R11
-	BZHIL     R9, R11, R11
-	KMOVW     R11, K1
-	VMOVUPS.Z (R10), K1, Z31
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z30
+	VMOVUPS.Z (AX), K1, Z31
+	VMOVUPS.Z 64(AX), K2, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	VMOVUPS.Z 64(AX), K2, Z28
 	JMP       l_load_done_2
 
 l_load_full_2:
-	VMOVUPS (R10), Z31
-	ADDQ    CX, R10
-	VMOVUPS (R10), Z30
+	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	VMOVUPS 64(AX), Z28
 
 l_load_done_2:
+	MOVQ SI, AX
+
 l_start_2:
+	MOVQ  b+40(FP), SI
+	MOVQ  ldb+48(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  colA+32(FP), R8
+	SHLQ  $0x02, R8
 	MOVQ  k+72(FP), R9
 	TESTQ R9, R9
 	JE    l_end_2
 
 l_k_2:
-	VMOVUPS      (DI), Z0
-	VBROADCASTSS (DX), Z1
-	VFMADD231PS  Z0, Z1, Z31
-	VBROADCASTSS (DX)(BX*1), Z2
-	VFMADD231PS  Z0, Z2, Z30
-	ADDQ         SI, DX
-	ADDQ         R8, DI
+	VMOVUPS      (SI), Z0
+	VMOVUPS      64(SI), Z1
+	VBROADCASTSS (DX), Z2
+	VFMADD231PS  Z0, Z2, Z31
+	VFMADD231PS  Z1, Z2, Z30
+	VBROADCASTSS (DX)(BX*1), Z3
+	VFMADD231PS  Z0, Z3, Z29
+	VFMADD231PS  Z1, Z3, Z28
+	ADDQ         R8, DX
+	ADDQ         DI, SI
 	DECQ         R9
 	JNE          l_k_2
 
 l_end_2:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x10
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x20
 	JEQ     l_store_full_2
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x00, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K1
 	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    CX, AX
-	VMOVUPS Z30, K1, (AX)
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
 	JMP     l_store_done_2
 
 l_store_full_2:
 	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
 	ADDQ    CX, AX
-	VMOVUPS Z30, (AX)
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
 
 l_store_done_2:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_3:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
+	MOVB   add+80(FP), SI
+	TESTB  SI, SI
 	JNE    l_add_3
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
 	VPXORD Z29, Z29, Z29
+	VPXORD Z28, Z28, Z28
+	VPXORD Z27, Z27, Z27
+	VPXORD Z26, Z26, Z26
 	JMP    l_start_3
 
 l_add_3:
-	MOVQ      cols+64(FP), R9
-	MOVQ      AX, R10
-	CMPQ      R9, $0x10
+	MOVQ      AX, SI
+	MOVQ      n+64(FP), DI
+	CMPQ      DI, $0x20
 	JEQ       l_load_full_3
-	XORQ      R11, R11
-	MOVQ      $0x00000010, R12
-	SUBQ      $0x00, R9
-	CMOVQLT   R11, R9
-	CMPQ      R9, R12
-	CMOVQGT   R12, R9
-	MOVL      $0xffffffff, R11
-	BZHIL     R9, R11, R11
-	KMOVW     R11, K1
-	VMOVUPS.Z (R10), K1, Z31
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z30
-	ADDQ      CX, R10
-	VMOVUPS.Z (R10), K1, Z29
+	VMOVUPS.Z (AX), K1, Z31
+	VMOVUPS.Z 64(AX), K2, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	VMOVUPS.Z 64(AX), K2, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	VMOVUPS.Z 64(AX), K2, Z26
 	JMP       l_load_done_3
 
 l_load_full_3:
-	VMOVUPS (R10), Z31
-	ADDQ    CX, R10
-	VMOVUPS (R10), Z30
-	ADDQ    CX, R10
-	VMOVUPS (R10), Z29
+	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	VMOVUPS 64(AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	VMOVUPS 64(AX), Z26
 
 l_load_done_3:
+	MOVQ SI, AX
+
 l_start_3:
+	MOVQ  b+40(FP), SI
+	MOVQ  ldb+48(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  colA+32(FP), R8
+	SHLQ  $0x02, R8
 	MOVQ  k+72(FP), R9
 	TESTQ R9, R9
 	JE    l_end_3
 
 l_k_3:
-	VMOVUPS      (DI), Z0
-	VBROADCASTSS (DX), Z1
-	VFMADD231PS  Z0, Z1, Z31
-	VBROADCASTSS (DX)(BX*1), Z2
-	VFMADD231PS  Z0, Z2, Z30
-	VBROADCASTSS (DX)(BX*2), Z1
-	VFMADD231PS  Z0, Z1, Z29
-	ADDQ         SI, DX
-	ADDQ         R8, DI
+	VMOVUPS      (SI), Z0
+	VMOVUPS      64(SI), Z1
+	VBROADCASTSS (DX), Z2
+	VFMADD231PS  Z0, Z2, Z31
+	VFMADD231PS  Z1, Z2, Z30
+	VBROADCASTSS (DX)(BX*1), Z3
+	VFMADD231PS  Z0, Z3, Z29
+	VFMADD231PS  Z1, Z3, Z28
+	VBROADCASTSS (DX)(BX*2), Z2
+	VFMADD231PS  Z0, Z2, Z27
+	VFMADD231PS  Z1, Z2, Z26
+	ADDQ         R8, DX
+	ADDQ         DI, SI
 	DECQ         R9
 	JNE          l_k_3
 
 l_end_3:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x10
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x20
 	JEQ     l_store_full_3
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x00, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K1
 	VMOVUPS Z31, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
 	JMP     l_store_done_3
 
 l_store_full_3:
 	VMOVUPS Z31, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, (AX)
+	VMOVUPS Z30, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
 
 l_store_done_3:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_4:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
+	MOVB   add+80(FP), DI
+	TESTB  DI, DI
 	JNE    l_add_4
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
 	VPXORD Z29, Z29, Z29
 	VPXORD Z28, Z28, Z28
+	VPXORD Z27, Z27, Z27
+	VPXORD Z26, Z26, Z26
+	VPXORD Z25, Z25, Z25
+	VPXORD Z24, Z24, Z24
 	JMP    l_start_4
 
 l_add_4:
-	MOVQ      cols+64(FP), R10
-	MOVQ      AX, R11
-	CMPQ      R10, $0x10
+	MOVQ      AX, DI
+	MOVQ      n+64(FP), R8
+	CMPQ      R8, $0x20
 	JEQ       l_load_full_4
-	XORQ      R12, R12
-	MOVQ      $0x00000010, R13
-	SUBQ      $0x00, R10
-	CMOVQLT   R12, R10
-	CMPQ      R10, R13
-	CMOVQGT   R13, R10
-	MOVL      $0xffffffff, R12
-	BZHIL     R10, R12, R12
-	KMOVW     R12, K1
-	VMOVUPS.Z (R11), K1, Z31
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z30
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z29
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z28
+	VMOVUPS.Z (AX), K1, Z31
+	VMOVUPS.Z 64(AX), K2, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	VMOVUPS.Z 64(AX), K2, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	VMOVUPS.Z 64(AX), K2, Z26
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z25
+	VMOVUPS.Z 64(AX), K2, Z24
 	JMP       l_load_done_4
 
 l_load_full_4:
-	VMOVUPS (R11), Z31
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z30
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z29
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z28
+	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	VMOVUPS 64(AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	VMOVUPS 64(AX), Z26
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z25
+	VMOVUPS 64(AX), Z24
 
 l_load_done_4:
+	MOVQ DI, AX
+
 l_start_4:
+	MOVQ  b+40(FP), DI
+	MOVQ  ldb+48(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  colA+32(FP), R9
+	SHLQ  $0x02, R9
 	MOVQ  k+72(FP), R10
 	TESTQ R10, R10
 	JE    l_end_4
 
 l_k_4:
 	VMOVUPS      (DI), Z0
-	VBROADCASTSS (DX), Z1
-	VFMADD231PS  Z0, Z1, Z31
-	VBROADCASTSS (DX)(BX*1), Z2
-	VFMADD231PS  Z0, Z2, Z30
-	VBROADCASTSS (DX)(BX*2), Z1
-	VFMADD231PS  Z0, Z1, Z29
-	VBROADCASTSS (DX)(R9*1), Z2
-	VFMADD231PS  Z0, Z2, Z28
-	ADDQ         SI, DX
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (DX), Z2
+	VFMADD231PS  Z0, Z2, Z31
+	VFMADD231PS  Z1, Z2, Z30
+	VBROADCASTSS (DX)(BX*1), Z3
+	VFMADD231PS  Z0, Z3, Z29
+	VFMADD231PS  Z1, Z3, Z28
+	VBROADCASTSS (DX)(BX*2), Z2
+	VFMADD231PS  Z0, Z2, Z27
+	VFMADD231PS  Z1, Z2, Z26
+	VBROADCASTSS (DX)(SI*1), Z3
+	VFMADD231PS  Z0, Z3, Z25
+	VFMADD231PS  Z1, Z3, Z24
+	ADDQ         R9, DX
 	ADDQ         R8, DI
 	DECQ         R10
 	JNE          l_k_4
 
 l_end_4:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x10
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x20
 	JEQ     l_store_full_4
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x00, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K1
 	VMOVUPS Z31, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
 	ADDQ    CX, AX
-	VMOVUPS Z28, K1, (AX)
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
 	JMP     l_store_done_4
 
 l_store_full_4:
 	VMOVUPS Z31, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, (AX)
+	VMOVUPS Z30, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
 	ADDQ    CX, AX
-	VMOVUPS Z28, (AX)
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
 
 l_store_done_4:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_5:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
+	MOVB   add+80(FP), DI
+	TESTB  DI, DI
 	JNE    l_add_5
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
 	VPXORD Z29, Z29, Z29
 	VPXORD Z28, Z28, Z28
 	VPXORD Z27, Z27, Z27
+	VPXORD Z26, Z26, Z26
+	VPXORD Z25, Z25, Z25
+	VPXORD Z24, Z24, Z24
+	VPXORD Z23, Z23, Z23
+	VPXORD Z22, Z22, Z22
 	JMP    l_start_5
 
 l_add_5:
-	MOVQ      cols+64(FP), R10
-	MOVQ      AX, R11
-	CMPQ      R10, $0x10
+	MOVQ      AX, DI
+	MOVQ      n+64(FP), R8
+	CMPQ      R8, $0x20
 	JEQ       l_load_full_5
-	XORQ      R12, R12
-	MOVQ      $0x00000010, R13
-	SUBQ      $0x00, R10
-	CMOVQLT   R12, R10
-	CMPQ      R10, R13
-	CMOVQGT   R13, R10
-	MOVL      $0xffffffff, R12
-	BZHIL     R10, R12, R12
-	KMOVW     R12, K1
-	VMOVUPS.Z (R11), K1, Z31
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z30
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z29
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z28
-	ADDQ      CX, R11
-	VMOVUPS.Z (R11), K1, Z27
+	VMOVUPS.Z (AX), K1, Z31
+	VMOVUPS.Z 64(AX), K2, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	VMOVUPS.Z 64(AX), K2, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	VMOVUPS.Z 64(AX), K2, Z26
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z25
+	VMOVUPS.Z 64(AX), K2, Z24
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z23
+	VMOVUPS.Z 64(AX), K2, Z22
 	JMP       l_load_done_5
 
 l_load_full_5:
-	VMOVUPS (R11), Z31
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z30
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z29
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z28
-	ADDQ    CX, R11
-	VMOVUPS (R11), Z27
+	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	VMOVUPS 64(AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	VMOVUPS 64(AX), Z26
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z25
+	VMOVUPS 64(AX), Z24
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z23
+	VMOVUPS 64(AX), Z22
 
 l_load_done_5:
+	MOVQ DI, AX
+
 l_start_5:
+	MOVQ  b+40(FP), DI
+	MOVQ  ldb+48(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  colA+32(FP), R9
+	SHLQ  $0x02, R9
 	MOVQ  k+72(FP), R10
 	TESTQ R10, R10
 	JE    l_end_5
 
 l_k_5:
 	VMOVUPS      (DI), Z0
-	VBROADCASTSS (DX), Z1
-	VFMADD231PS  Z0, Z1, Z31
-	VBROADCASTSS (DX)(BX*1), Z2
-	VFMADD231PS  Z0, Z2, Z30
-	VBROADCASTSS (DX)(BX*2), Z1
-	VFMADD231PS  Z0, Z1, Z29
-	VBROADCASTSS (DX)(R9*1), Z2
-	VFMADD231PS  Z0, Z2, Z28
-	VBROADCASTSS (DX)(BX*4), Z1
-	VFMADD231PS  Z0, Z1, Z27
-	ADDQ         SI, DX
+	VMOVUPS      64(DI), Z1
+	VBROADCASTSS (DX), Z2
+	VFMADD231PS  Z0, Z2, Z31
+	VFMADD231PS  Z1, Z2, Z30
+	VBROADCASTSS (DX)(BX*1), Z3
+	VFMADD231PS  Z0, Z3, Z29
+	VFMADD231PS  Z1, Z3, Z28
+	VBROADCASTSS (DX)(BX*2), Z2
+	VFMADD231PS  Z0, Z2, Z27
+	VFMADD231PS  Z1, Z2, Z26
+	VBROADCASTSS (DX)(SI*1), Z3
+	VFMADD231PS  Z0, Z3, Z25
+	VFMADD231PS  Z1, Z3, Z24
+	VBROADCASTSS (DX)(BX*4), Z2
+	VFMADD231PS  Z0, Z2, Z23
+	VFMADD231PS  Z1, Z2, Z22
+	ADDQ         R9, DX
 	ADDQ         R8, DI
 	DECQ         R10
 	JNE          l_k_5
 
 l_end_5:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x10
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x20
 	JEQ     l_store_full_5
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x00, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K1
 	VMOVUPS Z31, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z28, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
 	JMP     l_store_done_5
 
 l_store_full_5:
 	VMOVUPS Z31, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, (AX)
+	VMOVUPS Z30, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z28, (AX)
+	VMOVUPS Z28, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
 
 l_store_done_5:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_6:
-	MOVB   add+80(FP), R11
-	TESTB  R11, R11
+	MOVB   add+80(FP), R8
+	TESTB  R8, R8
 	JNE    l_add_6
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
@@ -3157,119 +2003,144 @@ l_rows_6:
 	VPXORD Z28, Z28, Z28
 	VPXORD Z27, Z27, Z27
 	VPXORD Z26, Z26, Z26
+	VPXORD Z25, Z25, Z25
+	VPXORD Z24, Z24, Z24
+	VPXORD Z23, Z23, Z23
+	VPXORD Z22, Z22, Z22
+	VPXORD Z21, Z21, Z21
+	VPXORD Z20, Z20, Z20
 	JMP    l_start_6
 
 l_add_6:
-	MOVQ      cols+64(FP), R11
-	MOVQ      AX, R12
-	CMPQ      R11, $0x10
+	MOVQ      AX, R8
+	MOVQ      n+64(FP), R9
+	CMPQ      R9, $0x20
 	JEQ       l_load_full_6
-	XORQ      R13, R13
-	MOVQ      $0x00000010, R14
-	SUBQ      $0x00, R11
-	CMOVQLT   R13, R11
-	CMPQ      R11, R14
-	CMOVQGT   R14, R11
-	MOVL      $0xffffffff, R13
-	BZHIL     R11, R13, R13
-	KMOVW     R13, K1
-	VMOVUPS.Z (R12), K1, Z31
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z30
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z29
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z27
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
+	VMOVUPS.Z (AX), K1, Z31
+	VMOVUPS.Z 64(AX), K2, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	VMOVUPS.Z 64(AX), K2, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	VMOVUPS.Z 64(AX), K2, Z26
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z25
+	VMOVUPS.Z 64(AX), K2, Z24
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z23
+	VMOVUPS.Z 64(AX), K2, Z22
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z21
+	VMOVUPS.Z 64(AX), K2, Z20
 	JMP       l_load_done_6
 
 l_load_full_6:
-	VMOVUPS (R12), Z31
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z30
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z29
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z28
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z27
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z26
+	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	VMOVUPS 64(AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	VMOVUPS 64(AX), Z26
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z25
+	VMOVUPS 64(AX), Z24
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z23
+	VMOVUPS 64(AX), Z22
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z21
+	VMOVUPS 64(AX), Z20
 
 l_load_done_6:
+	MOVQ R8, AX
+
 l_start_6:
+	MOVQ  b+40(FP), R8
+	MOVQ  ldb+48(FP), R9
+	SHLQ  $0x02, R9
+	MOVQ  colA+32(FP), R10
+	SHLQ  $0x02, R10
 	MOVQ  k+72(FP), R11
 	TESTQ R11, R11
 	JE    l_end_6
 
 l_k_6:
-	VMOVUPS      (DI), Z0
-	VBROADCASTSS (DX), Z1
-	VFMADD231PS  Z0, Z1, Z31
-	VBROADCASTSS (DX)(BX*1), Z2
-	VFMADD231PS  Z0, Z2, Z30
-	VBROADCASTSS (DX)(BX*2), Z1
-	VFMADD231PS  Z0, Z1, Z29
-	VBROADCASTSS (DX)(R9*1), Z2
-	VFMADD231PS  Z0, Z2, Z28
-	VBROADCASTSS (DX)(BX*4), Z1
-	VFMADD231PS  Z0, Z1, Z27
-	VBROADCASTSS (DX)(R10*1), Z2
-	VFMADD231PS  Z0, Z2, Z26
-	ADDQ         SI, DX
-	ADDQ         R8, DI
+	VMOVUPS      (R8), Z0
+	VMOVUPS      64(R8), Z1
+	VBROADCASTSS (DX), Z2
+	VFMADD231PS  Z0, Z2, Z31
+	VFMADD231PS  Z1, Z2, Z30
+	VBROADCASTSS (DX)(BX*1), Z3
+	VFMADD231PS  Z0, Z3, Z29
+	VFMADD231PS  Z1, Z3, Z28
+	VBROADCASTSS (DX)(BX*2), Z2
+	VFMADD231PS  Z0, Z2, Z27
+	VFMADD231PS  Z1, Z2, Z26
+	VBROADCASTSS (DX)(SI*1), Z3
+	VFMADD231PS  Z0, Z3, Z25
+	VFMADD231PS  Z1, Z3, Z24
+	VBROADCASTSS (DX)(BX*4), Z2
+	VFMADD231PS  Z0, Z2, Z23
+	VFMADD231PS  Z1, Z2, Z22
+	VBROADCASTSS (DX)(DI*1), Z3
+	VFMADD231PS  Z0, Z3, Z21
+	VFMADD231PS  Z1, Z3, Z20
+	ADDQ         R10, DX
+	ADDQ         R9, R8
 	DECQ         R11
 	JNE          l_k_6
 
 l_end_6:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x10
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x20
 	JEQ     l_store_full_6
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x00, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K1
 	VMOVUPS Z31, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z28, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
 	ADDQ    CX, AX
-	VMOVUPS Z26, K1, (AX)
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
 	JMP     l_store_done_6
 
 l_store_full_6:
 	VMOVUPS Z31, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, (AX)
+	VMOVUPS Z30, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z28, (AX)
+	VMOVUPS Z28, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
 	ADDQ    CX, AX
-	VMOVUPS Z26, (AX)
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
 
 l_store_done_6:
-	VZEROUPPER
-	RET
+	JMP done
 
 l_rows_7:
-	MOVB   add+80(FP), R11
-	TESTB  R11, R11
+	MOVB   add+80(FP), R8
+	TESTB  R8, R8
 	JNE    l_add_7
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
@@ -3278,129 +2149,184 @@ l_rows_7:
 	VPXORD Z27, Z27, Z27
 	VPXORD Z26, Z26, Z26
 	VPXORD Z25, Z25, Z25
+	VPXORD Z24, Z24, Z24
+	VPXORD Z23, Z23, Z23
+	VPXORD Z22, Z22, Z22
+	VPXORD Z21, Z21, Z21
+	VPXORD Z20, Z20, Z20
+	VPXORD Z19, Z19, Z19
+	VPXORD Z18, Z18, Z18
 	JMP    l_start_7
 
 l_add_7:
-	MOVQ      cols+64(FP), R11
-	MOVQ      AX, R12
-	CMPQ      R11, $0x10
+	MOVQ      AX, R8
+	MOVQ      n+64(FP), R9
+	CMPQ      R9, $0x20
 	JEQ       l_load_full_7
-	XORQ      R13, R13
-	MOVQ      $0x00000010, R14
-	SUBQ      $0x00, R11
-	CMOVQLT   R13, R11
-	CMPQ      R11, R14
-	CMOVQGT   R14, R11
-	MOVL      $0xffffffff, R13
-	BZHIL     R11, R13, R13
-	KMOVW     R13, K1
-	VMOVUPS.Z (R12), K1, Z31
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z30
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z29
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z28
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z27
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z26
-	ADDQ      CX, R12
-	VMOVUPS.Z (R12), K1, Z25
+	VMOVUPS.Z (AX), K1, Z31
+	VMOVUPS.Z 64(AX), K2, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	VMOVUPS.Z 64(AX), K2, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	VMOVUPS.Z 64(AX), K2, Z26
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z25
+	VMOVUPS.Z 64(AX), K2, Z24
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z23
+	VMOVUPS.Z 64(AX), K2, Z22
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z21
+	VMOVUPS.Z 64(AX), K2, Z20
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z19
+	VMOVUPS.Z 64(AX), K2, Z18
 	JMP       l_load_done_7
 
 l_load_full_7:
-	VMOVUPS (R12), Z31
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z30
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z29
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z28
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z27
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z26
-	ADDQ    CX, R12
-	VMOVUPS (R12), Z25
+	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	VMOVUPS 64(AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	VMOVUPS 64(AX), Z26
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z25
+	VMOVUPS 64(AX), Z24
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z23
+	VMOVUPS 64(AX), Z22
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z21
+	VMOVUPS 64(AX), Z20
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z19
+	VMOVUPS 64(AX), Z18
 
 l_load_done_7:
+	MOVQ R8, AX
+
 l_start_7:
+	MOVQ  b+40(FP), R8
+	MOVQ  ldb+48(FP), R9
+	SHLQ  $0x02, R9
+	MOVQ  colA+32(FP), R10
+	SHLQ  $0x02, R10
 	MOVQ  k+72(FP), R11
 	TESTQ R11, R11
 	JE    l_end_7
 
 l_k_7:
-	VMOVUPS      (DI), Z0
-	VBROADCASTSS (DX), Z1
-	VFMADD231PS  Z0, Z1, Z31
-	VBROADCASTSS (DX)(BX*1), Z2
-	VFMADD231PS  Z0, Z2, Z30
-	VBROADCASTSS (DX)(BX*2), Z1
-	VFMADD231PS  Z0, Z1, Z29
-	VBROADCASTSS (DX)(R9*1), Z2
-	VFMADD231PS  Z0, Z2, Z28
-	VBROADCASTSS (DX)(BX*4), Z1
-	VFMADD231PS  Z0, Z1, Z27
-	VBROADCASTSS (DX)(R10*1), Z2
-	VFMADD231PS  Z0, Z2, Z26
-	VBROADCASTSS (DX)(R9*2), Z1
-	VFMADD231PS  Z0, Z1, Z25
-	ADDQ         SI, DX
-	ADDQ         R8, DI
+	VMOVUPS      (R8), Z0
+	VMOVUPS      64(R8), Z1
+	VBROADCASTSS (DX), Z2
+	VFMADD231PS  Z0, Z2, Z31
+	VFMADD231PS  Z1, Z2, Z30
+	VBROADCASTSS (DX)(BX*1), Z3
+	VFMADD231PS  Z0, Z3, Z29
+	VFMADD231PS  Z1, Z3, Z28
+	VBROADCASTSS (DX)(BX*2), Z2
+	VFMADD231PS  Z0, Z2, Z27
+	VFMADD231PS  Z1, Z2, Z26
+	VBROADCASTSS (DX)(SI*1), Z3
+	VFMADD231PS  Z0, Z3, Z25
+	VFMADD231PS  Z1, Z3, Z24
+	VBROADCASTSS (DX)(BX*4), Z2
+	VFMADD231PS  Z0, Z2, Z23
+	VFMADD231PS  Z1, Z2, Z22
+	VBROADCASTSS (DX)(DI*1), Z3
+	VFMADD231PS  Z0, Z3, Z21
+	VFMADD231PS  Z1, Z3, Z20
+	VBROADCASTSS (DX)(SI*2), Z2
+	VFMADD231PS  Z0, Z2, Z19
+	VFMADD231PS  Z1, Z2, Z18
+	ADDQ         R10, DX
+	ADDQ         R9, R8
 	DECQ         R11
 	JNE          l_k_7
 
 l_end_7:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x10
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x20
 	JEQ     l_store_full_7
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x00, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K1
 	VMOVUPS Z31, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z28, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z27, K1, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z26, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
 	JMP     l_store_done_7
 
 l_store_full_7:
 	VMOVUPS Z31, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z30, (AX)
+	VMOVUPS Z30, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z29, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z28, (AX)
+	VMOVUPS Z28, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z27, (AX)
-	ADDQ    CX, AX
-	VMOVUPS Z26, (AX)
+	VMOVUPS Z26, 64(AX)
 	ADDQ    CX, AX
 	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
 
 l_store_done_7:
+done:
 	VZEROUPPER
 	RET
 
-l_rows_8:
-	MOVB   add+80(FP), R12
-	TESTB  R12, R12
+// func gemmTile8x16AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·gemmTile8x16AVX512(SB), NOSPLIT, $0-81
+	MOVQ  c+0(FP), AX
+	MOVQ  ldc+8(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  a+16(FP), DX
+	MOVQ  rowA+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	LEAQ  (BX)(BX*4), DI
+	LEAQ  (SI)(BX*4), R8
+	MOVQ  n+64(FP), R9
+	MOVQ  $-1, R10
+	BZHIQ R9, R10, R10
+	KMOVW R10, K1
+	SHRQ  $0x10, R10
+	KMOVW R10, K2
+	MOVQ  m+56(FP), R9
+	SUBQ  $0x08, R9
+	JLT   last
+
+next:
+	MOVB   add+80(FP), R10
+	TESTB  R10, R10
 	JNE    l_add_8
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
@@ -3413,95 +2339,84 @@ l_rows_8:
 	JMP    l_start_8
 
 l_add_8:
-	MOVQ      cols+64(FP), R12
-	MOVQ      AX, R13
-	CMPQ      R12, $0x10
+	MOVQ      AX, R10
+	MOVQ      n+64(FP), R11
+	CMPQ      R11, $0x10
 	JEQ       l_load_full_8
-	XORQ      R14, R14
-	MOVQ      $0x00000010, R15
-	SUBQ      $0x00, R12
-	CMOVQLT   R14, R12
-	CMPQ      R12, R15
-	CMOVQGT   R15, R12
-	MOVL      $0xffffffff, R14
-	BZHIL     R12, R14, R14
-	KMOVW     R14, K1
-	VMOVUPS.Z (R13), K1, Z31
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z30
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z29
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z28
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z27
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z26
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z25
-	ADDQ      CX, R13
-	VMOVUPS.Z (R13), K1, Z24
+	VMOVUPS.Z (AX), K1, Z31
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z26
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z25
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
 	JMP       l_load_done_8
 
 l_load_full_8:
-	VMOVUPS (R13), Z31
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z30
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z29
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z28
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z27
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z26
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z25
-	ADDQ    CX, R13
-	VMOVUPS (R13), Z24
+	VMOVUPS (AX), Z31
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z26
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z25
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z24
 
 l_load_done_8:
+	MOVQ R10, AX
+
 l_start_8:
-	MOVQ  k+72(FP), R12
-	TESTQ R12, R12
+	MOVQ  b+40(FP), R10
+	MOVQ  ldb+48(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  colA+32(FP), R12
+	SHLQ  $0x02, R12
+	MOVQ  k+72(FP), R13
+	TESTQ R13, R13
 	JE    l_end_8
 
 l_k_8:
-	VMOVUPS      (DI), Z0
+	VMOVUPS      (R10), Z0
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  Z0, Z1, Z31
 	VBROADCASTSS (DX)(BX*1), Z2
 	VFMADD231PS  Z0, Z2, Z30
 	VBROADCASTSS (DX)(BX*2), Z1
 	VFMADD231PS  Z0, Z1, Z29
-	VBROADCASTSS (DX)(R9*1), Z2
+	VBROADCASTSS (DX)(SI*1), Z2
 	VFMADD231PS  Z0, Z2, Z28
 	VBROADCASTSS (DX)(BX*4), Z1
 	VFMADD231PS  Z0, Z1, Z27
-	VBROADCASTSS (DX)(R10*1), Z2
+	VBROADCASTSS (DX)(DI*1), Z2
 	VFMADD231PS  Z0, Z2, Z26
-	VBROADCASTSS (DX)(R9*2), Z1
+	VBROADCASTSS (DX)(SI*2), Z1
 	VFMADD231PS  Z0, Z1, Z25
-	VBROADCASTSS (DX)(R11*1), Z2
+	VBROADCASTSS (DX)(R8*1), Z2
 	VFMADD231PS  Z0, Z2, Z24
-	ADDQ         SI, DX
-	ADDQ         R8, DI
-	DECQ         R12
+	ADDQ         R12, DX
+	ADDQ         R11, R10
+	DECQ         R13
 	JNE          l_k_8
 
 l_end_8:
-	MOVQ    cols+64(FP), DX
-	CMPQ    DX, $0x10
+	MOVQ    n+64(FP), R10
+	CMPQ    R10, $0x10
 	JEQ     l_store_full_8
-	XORQ    BX, BX
-	MOVQ    $0x00000010, SI
-	SUBQ    $0x00, DX
-	CMOVQLT BX, DX
-	CMPQ    DX, SI
-	CMOVQGT SI, DX
-	MOVL    $0xffffffff, BX
-	BZHIL   DX, BX, BX
-	KMOVW   BX, K1
 	VMOVUPS Z31, K1, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z30, K1, (AX)
@@ -3537,6 +2452,631 @@ l_store_full_8:
 	VMOVUPS Z24, (AX)
 
 l_store_done_8:
+	MOVQ  k+72(FP), R10
+	MOVQ  colA+32(FP), R11
+	SHLQ  $0x02, R11
+	IMULQ R10, R11
+	SUBQ  R11, DX
+	LEAQ  (DX)(BX*8), DX
+	ADDQ  CX, AX
+	SUBQ  $0x08, R9
+	JGE   next
+
+last:
+	ADDQ   $0x08, R9
+	JE     done
+	CMPQ   R9, $0x07
+	JEQ    l_rows_7
+	CMPQ   R9, $0x06
+	JEQ    l_rows_6
+	CMPQ   R9, $0x05
+	JEQ    l_rows_5
+	CMPQ   R9, $0x04
+	JEQ    l_rows_4
+	CMPQ   R9, $0x03
+	JEQ    l_rows_3
+	CMPQ   R9, $0x02
+	JEQ    l_rows_2
+	MOVB   add+80(FP), CL
+	TESTB  CL, CL
+	JNE    l_add_1
+	VPXORD Z31, Z31, Z31
+	JMP    l_start_1
+
+l_add_1:
+	MOVQ      AX, CX
+	MOVQ      n+64(FP), BX
+	CMPQ      BX, $0x10
+	JEQ       l_load_full_1
+	VMOVUPS.Z (AX), K1, Z31
+	JMP       l_load_done_1
+
+l_load_full_1:
+	VMOVUPS (AX), Z31
+
+l_load_done_1:
+	MOVQ CX, AX
+
+l_start_1:
+	MOVQ  b+40(FP), CX
+	MOVQ  ldb+48(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  colA+32(FP), SI
+	SHLQ  $0x02, SI
+	MOVQ  k+72(FP), DI
+	TESTQ DI, DI
+	JE    l_end_1
+
+l_k_1:
+	VMOVUPS      (CX), Z0
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  Z0, Z1, Z31
+	ADDQ         SI, DX
+	ADDQ         BX, CX
+	DECQ         DI
+	JNE          l_k_1
+
+l_end_1:
+	MOVQ    n+64(FP), CX
+	CMPQ    CX, $0x10
+	JEQ     l_store_full_1
+	VMOVUPS Z31, K1, (AX)
+	JMP     l_store_done_1
+
+l_store_full_1:
+	VMOVUPS Z31, (AX)
+
+l_store_done_1:
+	JMP done
+
+l_rows_2:
+	MOVB   add+80(FP), SI
+	TESTB  SI, SI
+	JNE    l_add_2
+	VPXORD Z31, Z31, Z31
+	VPXORD Z30, Z30, Z30
+	JMP    l_start_2
+
+l_add_2:
+	MOVQ      AX, SI
+	MOVQ      n+64(FP), DI
+	CMPQ      DI, $0x10
+	JEQ       l_load_full_2
+	VMOVUPS.Z (AX), K1, Z31
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z30
+	JMP       l_load_done_2
+
+l_load_full_2:
+	VMOVUPS (AX), Z31
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z30
+
+l_load_done_2:
+	MOVQ SI, AX
+
+l_start_2:
+	MOVQ  b+40(FP), SI
+	MOVQ  ldb+48(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  colA+32(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  k+72(FP), R9
+	TESTQ R9, R9
+	JE    l_end_2
+
+l_k_2:
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  Z0, Z1, Z31
+	VBROADCASTSS (DX)(BX*1), Z2
+	VFMADD231PS  Z0, Z2, Z30
+	ADDQ         R8, DX
+	ADDQ         DI, SI
+	DECQ         R9
+	JNE          l_k_2
+
+l_end_2:
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x10
+	JEQ     l_store_full_2
+	VMOVUPS Z31, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, K1, (AX)
+	JMP     l_store_done_2
+
+l_store_full_2:
+	VMOVUPS Z31, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, (AX)
+
+l_store_done_2:
+	JMP done
+
+l_rows_3:
+	MOVB   add+80(FP), SI
+	TESTB  SI, SI
+	JNE    l_add_3
+	VPXORD Z31, Z31, Z31
+	VPXORD Z30, Z30, Z30
+	VPXORD Z29, Z29, Z29
+	JMP    l_start_3
+
+l_add_3:
+	MOVQ      AX, SI
+	MOVQ      n+64(FP), DI
+	CMPQ      DI, $0x10
+	JEQ       l_load_full_3
+	VMOVUPS.Z (AX), K1, Z31
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	JMP       l_load_done_3
+
+l_load_full_3:
+	VMOVUPS (AX), Z31
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+
+l_load_done_3:
+	MOVQ SI, AX
+
+l_start_3:
+	MOVQ  b+40(FP), SI
+	MOVQ  ldb+48(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  colA+32(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  k+72(FP), R9
+	TESTQ R9, R9
+	JE    l_end_3
+
+l_k_3:
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  Z0, Z1, Z31
+	VBROADCASTSS (DX)(BX*1), Z2
+	VFMADD231PS  Z0, Z2, Z30
+	VBROADCASTSS (DX)(BX*2), Z1
+	VFMADD231PS  Z0, Z1, Z29
+	ADDQ         R8, DX
+	ADDQ         DI, SI
+	DECQ         R9
+	JNE          l_k_3
+
+l_end_3:
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x10
+	JEQ     l_store_full_3
+	VMOVUPS Z31, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, K1, (AX)
+	JMP     l_store_done_3
+
+l_store_full_3:
+	VMOVUPS Z31, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, (AX)
+
+l_store_done_3:
+	JMP done
+
+l_rows_4:
+	MOVB   add+80(FP), DI
+	TESTB  DI, DI
+	JNE    l_add_4
+	VPXORD Z31, Z31, Z31
+	VPXORD Z30, Z30, Z30
+	VPXORD Z29, Z29, Z29
+	VPXORD Z28, Z28, Z28
+	JMP    l_start_4
+
+l_add_4:
+	MOVQ      AX, DI
+	MOVQ      n+64(FP), R8
+	CMPQ      R8, $0x10
+	JEQ       l_load_full_4
+	VMOVUPS.Z (AX), K1, Z31
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z28
+	JMP       l_load_done_4
+
+l_load_full_4:
+	VMOVUPS (AX), Z31
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z28
+
+l_load_done_4:
+	MOVQ DI, AX
+
+l_start_4:
+	MOVQ  b+40(FP), DI
+	MOVQ  ldb+48(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  colA+32(FP), R9
+	SHLQ  $0x02, R9
+	MOVQ  k+72(FP), R10
+	TESTQ R10, R10
+	JE    l_end_4
+
+l_k_4:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  Z0, Z1, Z31
+	VBROADCASTSS (DX)(BX*1), Z2
+	VFMADD231PS  Z0, Z2, Z30
+	VBROADCASTSS (DX)(BX*2), Z1
+	VFMADD231PS  Z0, Z1, Z29
+	VBROADCASTSS (DX)(SI*1), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	ADDQ         R9, DX
+	ADDQ         R8, DI
+	DECQ         R10
+	JNE          l_k_4
+
+l_end_4:
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x10
+	JEQ     l_store_full_4
+	VMOVUPS Z31, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z28, K1, (AX)
+	JMP     l_store_done_4
+
+l_store_full_4:
+	VMOVUPS Z31, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z28, (AX)
+
+l_store_done_4:
+	JMP done
+
+l_rows_5:
+	MOVB   add+80(FP), DI
+	TESTB  DI, DI
+	JNE    l_add_5
+	VPXORD Z31, Z31, Z31
+	VPXORD Z30, Z30, Z30
+	VPXORD Z29, Z29, Z29
+	VPXORD Z28, Z28, Z28
+	VPXORD Z27, Z27, Z27
+	JMP    l_start_5
+
+l_add_5:
+	MOVQ      AX, DI
+	MOVQ      n+64(FP), R8
+	CMPQ      R8, $0x10
+	JEQ       l_load_full_5
+	VMOVUPS.Z (AX), K1, Z31
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	JMP       l_load_done_5
+
+l_load_full_5:
+	VMOVUPS (AX), Z31
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+
+l_load_done_5:
+	MOVQ DI, AX
+
+l_start_5:
+	MOVQ  b+40(FP), DI
+	MOVQ  ldb+48(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  colA+32(FP), R9
+	SHLQ  $0x02, R9
+	MOVQ  k+72(FP), R10
+	TESTQ R10, R10
+	JE    l_end_5
+
+l_k_5:
+	VMOVUPS      (DI), Z0
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  Z0, Z1, Z31
+	VBROADCASTSS (DX)(BX*1), Z2
+	VFMADD231PS  Z0, Z2, Z30
+	VBROADCASTSS (DX)(BX*2), Z1
+	VFMADD231PS  Z0, Z1, Z29
+	VBROADCASTSS (DX)(SI*1), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS (DX)(BX*4), Z1
+	VFMADD231PS  Z0, Z1, Z27
+	ADDQ         R9, DX
+	ADDQ         R8, DI
+	DECQ         R10
+	JNE          l_k_5
+
+l_end_5:
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x10
+	JEQ     l_store_full_5
+	VMOVUPS Z31, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z28, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z27, K1, (AX)
+	JMP     l_store_done_5
+
+l_store_full_5:
+	VMOVUPS Z31, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z28, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z27, (AX)
+
+l_store_done_5:
+	JMP done
+
+l_rows_6:
+	MOVB   add+80(FP), R8
+	TESTB  R8, R8
+	JNE    l_add_6
+	VPXORD Z31, Z31, Z31
+	VPXORD Z30, Z30, Z30
+	VPXORD Z29, Z29, Z29
+	VPXORD Z28, Z28, Z28
+	VPXORD Z27, Z27, Z27
+	VPXORD Z26, Z26, Z26
+	JMP    l_start_6
+
+l_add_6:
+	MOVQ      AX, R8
+	MOVQ      n+64(FP), R9
+	CMPQ      R9, $0x10
+	JEQ       l_load_full_6
+	VMOVUPS.Z (AX), K1, Z31
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z26
+	JMP       l_load_done_6
+
+l_load_full_6:
+	VMOVUPS (AX), Z31
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z26
+
+l_load_done_6:
+	MOVQ R8, AX
+
+l_start_6:
+	MOVQ  b+40(FP), R8
+	MOVQ  ldb+48(FP), R9
+	SHLQ  $0x02, R9
+	MOVQ  colA+32(FP), R10
+	SHLQ  $0x02, R10
+	MOVQ  k+72(FP), R11
+	TESTQ R11, R11
+	JE    l_end_6
+
+l_k_6:
+	VMOVUPS      (R8), Z0
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  Z0, Z1, Z31
+	VBROADCASTSS (DX)(BX*1), Z2
+	VFMADD231PS  Z0, Z2, Z30
+	VBROADCASTSS (DX)(BX*2), Z1
+	VFMADD231PS  Z0, Z1, Z29
+	VBROADCASTSS (DX)(SI*1), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS (DX)(BX*4), Z1
+	VFMADD231PS  Z0, Z1, Z27
+	VBROADCASTSS (DX)(DI*1), Z2
+	VFMADD231PS  Z0, Z2, Z26
+	ADDQ         R10, DX
+	ADDQ         R9, R8
+	DECQ         R11
+	JNE          l_k_6
+
+l_end_6:
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x10
+	JEQ     l_store_full_6
+	VMOVUPS Z31, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z28, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z27, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z26, K1, (AX)
+	JMP     l_store_done_6
+
+l_store_full_6:
+	VMOVUPS Z31, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z28, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z27, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z26, (AX)
+
+l_store_done_6:
+	JMP done
+
+l_rows_7:
+	MOVB   add+80(FP), R8
+	TESTB  R8, R8
+	JNE    l_add_7
+	VPXORD Z31, Z31, Z31
+	VPXORD Z30, Z30, Z30
+	VPXORD Z29, Z29, Z29
+	VPXORD Z28, Z28, Z28
+	VPXORD Z27, Z27, Z27
+	VPXORD Z26, Z26, Z26
+	VPXORD Z25, Z25, Z25
+	JMP    l_start_7
+
+l_add_7:
+	MOVQ      AX, R8
+	MOVQ      n+64(FP), R9
+	CMPQ      R9, $0x10
+	JEQ       l_load_full_7
+	VMOVUPS.Z (AX), K1, Z31
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z30
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z29
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z28
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z27
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z26
+	ADDQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z25
+	JMP       l_load_done_7
+
+l_load_full_7:
+	VMOVUPS (AX), Z31
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z30
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z29
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z28
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z27
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z26
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z25
+
+l_load_done_7:
+	MOVQ R8, AX
+
+l_start_7:
+	MOVQ  b+40(FP), R8
+	MOVQ  ldb+48(FP), R9
+	SHLQ  $0x02, R9
+	MOVQ  colA+32(FP), R10
+	SHLQ  $0x02, R10
+	MOVQ  k+72(FP), R11
+	TESTQ R11, R11
+	JE    l_end_7
+
+l_k_7:
+	VMOVUPS      (R8), Z0
+	VBROADCASTSS (DX), Z1
+	VFMADD231PS  Z0, Z1, Z31
+	VBROADCASTSS (DX)(BX*1), Z2
+	VFMADD231PS  Z0, Z2, Z30
+	VBROADCASTSS (DX)(BX*2), Z1
+	VFMADD231PS  Z0, Z1, Z29
+	VBROADCASTSS (DX)(SI*1), Z2
+	VFMADD231PS  Z0, Z2, Z28
+	VBROADCASTSS (DX)(BX*4), Z1
+	VFMADD231PS  Z0, Z1, Z27
+	VBROADCASTSS (DX)(DI*1), Z2
+	VFMADD231PS  Z0, Z2, Z26
+	VBROADCASTSS (DX)(SI*2), Z1
+	VFMADD231PS  Z0, Z1, Z25
+	ADDQ         R10, DX
+	ADDQ         R9, R8
+	DECQ         R11
+	JNE          l_k_7
+
+l_end_7:
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x10
+	JEQ     l_store_full_7
+	VMOVUPS Z31, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z28, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z27, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z26, K1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z25, K1, (AX)
+	JMP     l_store_done_7
+
+l_store_full_7:
+	VMOVUPS Z31, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z30, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z29, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z28, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z27, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z26, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z25, (AX)
+
+l_store_done_7:
+done:
 	VZEROUPPER
 	RET
 
@@ -3545,60 +3085,62 @@ l_store_done_8:
 TEXT ·transpose8AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ ldd+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ lds+24(FP), BX
-	MOVQ blocks+32(FP), SI
 	SHLQ $0x02, CX
-	SHLQ $0x02, BX
-	LEAQ (BX)(BX*2), R8
-	LEAQ (CX)(CX*2), R9
+	LEAQ (CX)(CX*2), DX
+	LEAQ (CX)(CX*4), BX
+	LEAQ (DX)(CX*4), SI
+	MOVQ src+16(FP), DI
+	MOVQ lds+24(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
+	MOVQ blocks+32(FP), R12
 
 block:
-	LEAQ        (DX)(BX*4), DI
-	LEAQ        (AX)(CX*4), R10
-	VMOVUPS     (DX), X0
-	VINSERTF128 $0x01, (DI), Y0, Y0
-	VMOVUPS     (DX)(BX*1), X1
-	VINSERTF128 $0x01, (DI)(BX*1), Y1, Y1
-	VMOVUPS     (DX)(BX*2), X2
-	VINSERTF128 $0x01, (DI)(BX*2), Y2, Y2
-	VMOVUPS     (DX)(R8*1), X3
-	VINSERTF128 $0x01, (DI)(R8*1), Y3, Y3
+	VMOVUPS     (DI), X0
+	VINSERTF128 $0x01, (DI)(R8*4), Y0, Y0
+	VMOVUPS     (DI)(R8*1), X1
+	VINSERTF128 $0x01, (DI)(R10*1), Y1, Y1
+	VMOVUPS     (DI)(R8*2), X2
+	VINSERTF128 $0x01, (DI)(R9*2), Y2, Y2
+	VMOVUPS     (DI)(R9*1), X3
+	VINSERTF128 $0x01, (DI)(R11*1), Y3, Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y5
 	VUNPCKLPS   Y3, Y2, Y6
 	VUNPCKHPS   Y3, Y2, Y7
-	VSHUFPS     $0x44, Y6, Y4, Y8
-	VMOVUPS     Y8, (AX)
-	VSHUFPS     $0xee, Y6, Y4, Y9
-	VMOVUPS     Y9, (AX)(CX*1)
-	VSHUFPS     $0x44, Y7, Y5, Y10
-	VMOVUPS     Y10, (AX)(CX*2)
-	VSHUFPS     $0xee, Y7, Y5, Y11
-	VMOVUPS     Y11, (AX)(R9*1)
-	VMOVUPS     16(DX), X0
-	VINSERTF128 $0x01, 16(DI), Y0, Y0
-	VMOVUPS     16(DX)(BX*1), X1
-	VINSERTF128 $0x01, 16(DI)(BX*1), Y1, Y1
-	VMOVUPS     16(DX)(BX*2), X2
-	VINSERTF128 $0x01, 16(DI)(BX*2), Y2, Y2
-	VMOVUPS     16(DX)(R8*1), X3
-	VINSERTF128 $0x01, 16(DI)(R8*1), Y3, Y3
+	VSHUFPS     $0x44, Y6, Y4, Y0
+	VSHUFPS     $0xee, Y6, Y4, Y1
+	VSHUFPS     $0x44, Y7, Y5, Y2
+	VSHUFPS     $0xee, Y7, Y5, Y3
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, (AX)(CX*1)
+	VMOVUPS     Y2, (AX)(CX*2)
+	VMOVUPS     Y3, (AX)(DX*1)
+	VMOVUPS     16(DI), X0
+	VINSERTF128 $0x01, 16(DI)(R8*4), Y0, Y0
+	VMOVUPS     16(DI)(R8*1), X1
+	VINSERTF128 $0x01, 16(DI)(R10*1), Y1, Y1
+	VMOVUPS     16(DI)(R8*2), X2
+	VINSERTF128 $0x01, 16(DI)(R9*2), Y2, Y2
+	VMOVUPS     16(DI)(R9*1), X3
+	VINSERTF128 $0x01, 16(DI)(R11*1), Y3, Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y5
 	VUNPCKLPS   Y3, Y2, Y6
 	VUNPCKHPS   Y3, Y2, Y7
-	VSHUFPS     $0x44, Y6, Y4, Y8
-	VMOVUPS     Y8, (R10)
-	VSHUFPS     $0xee, Y6, Y4, Y9
-	VMOVUPS     Y9, (R10)(CX*1)
-	VSHUFPS     $0x44, Y7, Y5, Y10
-	VMOVUPS     Y10, (R10)(CX*2)
-	VSHUFPS     $0xee, Y7, Y5, Y11
-	VMOVUPS     Y11, (R10)(R9*1)
-	ADDQ        $0x20, DX
+	VSHUFPS     $0x44, Y6, Y4, Y0
+	VSHUFPS     $0xee, Y6, Y4, Y1
+	VSHUFPS     $0x44, Y7, Y5, Y2
+	VSHUFPS     $0xee, Y7, Y5, Y3
+	VMOVUPS     Y0, (AX)(CX*4)
+	VMOVUPS     Y1, (AX)(BX*1)
+	VMOVUPS     Y2, (AX)(DX*2)
+	VMOVUPS     Y3, (AX)(SI*1)
+	ADDQ        $0x20, DI
 	LEAQ        (AX)(CX*8), AX
-	DECQ        SI
+	DECQ        R12
 	JNE         block
 	VZEROUPPER
 	RET
@@ -3629,5 +3171,217 @@ vector:
 	ADDQ    CX, AX
 	DECQ    SI
 	JNE     row
+	VZEROUPPER
+	RET
+
+// func rowTimesColumnsAVX2(c *float32, a *float32, b *float32, ldb int, blocks int, add bool)
+// Requires: AVX, FMA3
+TEXT ·rowTimesColumnsAVX2(SB), NOSPLIT, $0-41
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ldb+24(FP), DX
+	SHLQ    $0x02, DX
+	LEAQ    (DX)(DX*2), BX
+	LEAQ    (DX)(DX*4), SI
+	LEAQ    (BX)(DX*4), DI
+	MOVQ    b+16(FP), R8
+	VXORPS  Y8, Y8, Y8
+	LEAQ    (R8)(DX*8), R9
+	VXORPS  Y9, Y9, Y9
+	LEAQ    (R9)(DX*8), R10
+	VXORPS  Y10, Y10, Y10
+	LEAQ    (R10)(DX*8), R11
+	VXORPS  Y11, Y11, Y11
+	MOVB    add+40(FP), R12
+	TESTB   R12, R12
+	JE      start
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	VMOVUPS 64(AX), Y10
+	VMOVUPS 96(AX), Y11
+
+start:
+	MOVQ blocks+32(FP), R12
+
+block:
+	VBROADCASTSS (CX), Y12
+	VBROADCASTSS 4(CX), Y13
+	VBROADCASTSS 8(CX), Y14
+	VBROADCASTSS 12(CX), Y15
+	VMOVUPS      (R8), X0
+	VINSERTF128  $0x01, (R8)(DX*4), Y0, Y0
+	VMOVUPS      (R8)(DX*1), X1
+	VINSERTF128  $0x01, (R8)(SI*1), Y1, Y1
+	VMOVUPS      (R8)(DX*2), X2
+	VINSERTF128  $0x01, (R8)(BX*2), Y2, Y2
+	VMOVUPS      (R8)(BX*1), X3
+	VINSERTF128  $0x01, (R8)(DI*1), Y3, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y7
+	VSHUFPS      $0x44, Y6, Y4, Y0
+	VSHUFPS      $0xee, Y6, Y4, Y1
+	VSHUFPS      $0x44, Y7, Y5, Y2
+	VSHUFPS      $0xee, Y7, Y5, Y3
+	VFMADD231PS  Y0, Y12, Y8
+	VFMADD231PS  Y1, Y13, Y8
+	VFMADD231PS  Y2, Y14, Y8
+	VFMADD231PS  Y3, Y15, Y8
+	VMOVUPS      (R9), X0
+	VINSERTF128  $0x01, (R9)(DX*4), Y0, Y0
+	VMOVUPS      (R9)(DX*1), X1
+	VINSERTF128  $0x01, (R9)(SI*1), Y1, Y1
+	VMOVUPS      (R9)(DX*2), X2
+	VINSERTF128  $0x01, (R9)(BX*2), Y2, Y2
+	VMOVUPS      (R9)(BX*1), X3
+	VINSERTF128  $0x01, (R9)(DI*1), Y3, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y7
+	VSHUFPS      $0x44, Y6, Y4, Y0
+	VSHUFPS      $0xee, Y6, Y4, Y1
+	VSHUFPS      $0x44, Y7, Y5, Y2
+	VSHUFPS      $0xee, Y7, Y5, Y3
+	VFMADD231PS  Y0, Y12, Y9
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y2, Y14, Y9
+	VFMADD231PS  Y3, Y15, Y9
+	VMOVUPS      (R10), X0
+	VINSERTF128  $0x01, (R10)(DX*4), Y0, Y0
+	VMOVUPS      (R10)(DX*1), X1
+	VINSERTF128  $0x01, (R10)(SI*1), Y1, Y1
+	VMOVUPS      (R10)(DX*2), X2
+	VINSERTF128  $0x01, (R10)(BX*2), Y2, Y2
+	VMOVUPS      (R10)(BX*1), X3
+	VINSERTF128  $0x01, (R10)(DI*1), Y3, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y7
+	VSHUFPS      $0x44, Y6, Y4, Y0
+	VSHUFPS      $0xee, Y6, Y4, Y1
+	VSHUFPS      $0x44, Y7, Y5, Y2
+	VSHUFPS      $0xee, Y7, Y5, Y3
+	VFMADD231PS  Y0, Y12, Y10
+	VFMADD231PS  Y1, Y13, Y10
+	VFMADD231PS  Y2, Y14, Y10
+	VFMADD231PS  Y3, Y15, Y10
+	VMOVUPS      (R11), X0
+	VINSERTF128  $0x01, (R11)(DX*4), Y0, Y0
+	VMOVUPS      (R11)(DX*1), X1
+	VINSERTF128  $0x01, (R11)(SI*1), Y1, Y1
+	VMOVUPS      (R11)(DX*2), X2
+	VINSERTF128  $0x01, (R11)(BX*2), Y2, Y2
+	VMOVUPS      (R11)(BX*1), X3
+	VINSERTF128  $0x01, (R11)(DI*1), Y3, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y7
+	VSHUFPS      $0x44, Y6, Y4, Y0
+	VSHUFPS      $0xee, Y6, Y4, Y1
+	VSHUFPS      $0x44, Y7, Y5, Y2
+	VSHUFPS      $0xee, Y7, Y5, Y3
+	VFMADD231PS  Y0, Y12, Y11
+	VFMADD231PS  Y1, Y13, Y11
+	VFMADD231PS  Y2, Y14, Y11
+	VFMADD231PS  Y3, Y15, Y11
+	VBROADCASTSS 16(CX), Y12
+	VBROADCASTSS 20(CX), Y13
+	VBROADCASTSS 24(CX), Y14
+	VBROADCASTSS 28(CX), Y15
+	VMOVUPS      16(R8), X0
+	VINSERTF128  $0x01, 16(R8)(DX*4), Y0, Y0
+	VMOVUPS      16(R8)(DX*1), X1
+	VINSERTF128  $0x01, 16(R8)(SI*1), Y1, Y1
+	VMOVUPS      16(R8)(DX*2), X2
+	VINSERTF128  $0x01, 16(R8)(BX*2), Y2, Y2
+	VMOVUPS      16(R8)(BX*1), X3
+	VINSERTF128  $0x01, 16(R8)(DI*1), Y3, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y7
+	VSHUFPS      $0x44, Y6, Y4, Y0
+	VSHUFPS      $0xee, Y6, Y4, Y1
+	VSHUFPS      $0x44, Y7, Y5, Y2
+	VSHUFPS      $0xee, Y7, Y5, Y3
+	VFMADD231PS  Y0, Y12, Y8
+	VFMADD231PS  Y1, Y13, Y8
+	VFMADD231PS  Y2, Y14, Y8
+	VFMADD231PS  Y3, Y15, Y8
+	VMOVUPS      16(R9), X0
+	VINSERTF128  $0x01, 16(R9)(DX*4), Y0, Y0
+	VMOVUPS      16(R9)(DX*1), X1
+	VINSERTF128  $0x01, 16(R9)(SI*1), Y1, Y1
+	VMOVUPS      16(R9)(DX*2), X2
+	VINSERTF128  $0x01, 16(R9)(BX*2), Y2, Y2
+	VMOVUPS      16(R9)(BX*1), X3
+	VINSERTF128  $0x01, 16(R9)(DI*1), Y3, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y7
+	VSHUFPS      $0x44, Y6, Y4, Y0
+	VSHUFPS      $0xee, Y6, Y4, Y1
+	VSHUFPS      $0x44, Y7, Y5, Y2
+	VSHUFPS      $0xee, Y7, Y5, Y3
+	VFMADD231PS  Y0, Y12, Y9
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y2, Y14, Y9
+	VFMADD231PS  Y3, Y15, Y9
+	VMOVUPS      16(R10), X0
+	VINSERTF128  $0x01, 16(R10)(DX*4), Y0, Y0
+	VMOVUPS      16(R10)(DX*1), X1
+	VINSERTF128  $0x01, 16(R10)(SI*1), Y1, Y1
+	VMOVUPS      16(R10)(DX*2), X2
+	VINSERTF128  $0x01, 16(R10)(BX*2), Y2, Y2
+	VMOVUPS      16(R10)(BX*1), X3
+	VINSERTF128  $0x01, 16(R10)(DI*1), Y3, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y7
+	VSHUFPS      $0x44, Y6, Y4, Y0
+	VSHUFPS      $0xee, Y6, Y4, Y1
+	VSHUFPS      $0x44, Y7, Y5, Y2
+	VSHUFPS      $0xee, Y7, Y5, Y3
+	VFMADD231PS  Y0, Y12, Y10
+	VFMADD231PS  Y1, Y13, Y10
+	VFMADD231PS  Y2, Y14, Y10
+	VFMADD231PS  Y3, Y15, Y10
+	VMOVUPS      16(R11), X0
+	VINSERTF128  $0x01, 16(R11)(DX*4), Y0, Y0
+	VMOVUPS      16(R11)(DX*1), X1
+	VINSERTF128  $0x01, 16(R11)(SI*1), Y1, Y1
+	VMOVUPS      16(R11)(DX*2), X2
+	VINSERTF128  $0x01, 16(R11)(BX*2), Y2, Y2
+	VMOVUPS      16(R11)(BX*1), X3
+	VINSERTF128  $0x01, 16(R11)(DI*1), Y3, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y7
+	VSHUFPS      $0x44, Y6, Y4, Y0
+	VSHUFPS      $0xee, Y6, Y4, Y1
+	VSHUFPS      $0x44, Y7, Y5, Y2
+	VSHUFPS      $0xee, Y7, Y5, Y3
+	VFMADD231PS  Y0, Y12, Y11
+	VFMADD231PS  Y1, Y13, Y11
+	VFMADD231PS  Y2, Y14, Y11
+	VFMADD231PS  Y3, Y15, Y11
+	ADDQ         $0x20, R8
+	ADDQ         $0x20, R9
+	ADDQ         $0x20, R10
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, CX
+	DECQ         R12
+	JNE          block
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	VMOVUPS      Y10, 64(AX)
+	VMOVUPS      Y11, 96(AX)
 	VZEROUPPER
 	RET

@@ -97,17 +97,3 @@ func ropeAVX2(a []float32, b []float32, cos []float32, sin []float32, sign float
 //		a[i], b[i] = a[i]*cos[i]-b[i]*s, b[i]*cos[i]+a[i]*s
 //	}
 func ropeAVX512(a []float32, b []float32, cos []float32, sin []float32, sign float32)
-
-// scoreGradAVX2 turns the gradients of attention weights into those of scores, in place.
-//
-//	for i := range ds {
-//		ds[i] = p[i] * (ds[i] - delta) * scale
-//	}
-func scoreGradAVX2(ds []float32, p []float32, delta float32, scale float32)
-
-// scoreGradAVX512 turns the gradients of attention weights into those of scores, in place.
-//
-//	for i := range ds {
-//		ds[i] = p[i] * (ds[i] - delta) * scale
-//	}
-func scoreGradAVX512(ds []float32, p []float32, delta float32, scale float32)

@@ -4,23 +4,23 @@
 
 #include "textflag.h"
 
-DATA float_rows_lanes<>+0(SB)/4, $0xffffffff
-DATA float_rows_lanes<>+4(SB)/4, $0xffffffff
-DATA float_rows_lanes<>+8(SB)/4, $0xffffffff
-DATA float_rows_lanes<>+12(SB)/4, $0xffffffff
-DATA float_rows_lanes<>+16(SB)/4, $0xffffffff
-DATA float_rows_lanes<>+20(SB)/4, $0xffffffff
-DATA float_rows_lanes<>+24(SB)/4, $0xffffffff
-DATA float_rows_lanes<>+28(SB)/4, $0xffffffff
-DATA float_rows_lanes<>+32(SB)/4, $0x00000000
-DATA float_rows_lanes<>+36(SB)/4, $0x00000000
-DATA float_rows_lanes<>+40(SB)/4, $0x00000000
-DATA float_rows_lanes<>+44(SB)/4, $0x00000000
-DATA float_rows_lanes<>+48(SB)/4, $0x00000000
-DATA float_rows_lanes<>+52(SB)/4, $0x00000000
-DATA float_rows_lanes<>+56(SB)/4, $0x00000000
-DATA float_rows_lanes<>+60(SB)/4, $0x00000000
-GLOBL float_rows_lanes<>(SB), RODATA|NOPTR, $64
+DATA float_rows_lanes<>+0(SB)/8, $0xffffffffffffffff
+DATA float_rows_lanes<>+8(SB)/8, $0xffffffffffffffff
+DATA float_rows_lanes<>+16(SB)/8, $0xffffffffffffffff
+DATA float_rows_lanes<>+24(SB)/8, $0xffffffffffffffff
+DATA float_rows_lanes<>+32(SB)/8, $0xffffffffffffffff
+DATA float_rows_lanes<>+40(SB)/8, $0xffffffffffffffff
+DATA float_rows_lanes<>+48(SB)/8, $0xffffffffffffffff
+DATA float_rows_lanes<>+56(SB)/8, $0xffffffffffffffff
+DATA float_rows_lanes<>+64(SB)/8, $0x0000000000000000
+DATA float_rows_lanes<>+72(SB)/8, $0x0000000000000000
+DATA float_rows_lanes<>+80(SB)/8, $0x0000000000000000
+DATA float_rows_lanes<>+88(SB)/8, $0x0000000000000000
+DATA float_rows_lanes<>+96(SB)/8, $0x0000000000000000
+DATA float_rows_lanes<>+104(SB)/8, $0x0000000000000000
+DATA float_rows_lanes<>+112(SB)/8, $0x0000000000000000
+DATA float_rows_lanes<>+120(SB)/8, $0x0000000000000000
+GLOBL float_rows_lanes<>(SB), RODATA|NOPTR, $128
 
 // func relu2GateAVX2(y []float32, gate []float32, up []float32)
 // Requires: AVX
@@ -50,7 +50,7 @@ l_gate_tail:
 	JE         l_gate_done
 	LEAQ       float_rows_lanes<>+0(SB), DI
 	NEGQ       BX
-	VMOVUPS    32(DI)(BX*4), Y1
+	VMOVUPS    64(DI)(BX*4), Y1
 	VMASKMOVPS (CX)(SI*1), Y1, Y2
 	VMASKMOVPS (DX)(SI*1), Y1, Y3
 	VMAXPS     Y2, Y0, Y2
@@ -137,7 +137,7 @@ l_gate_tail:
 	JE         l_gate_done
 	LEAQ       float_rows_lanes<>+0(SB), R9
 	NEGQ       DI
-	VMOVUPS    32(R9)(DI*4), Y1
+	VMOVUPS    64(R9)(DI*4), Y1
 	VMASKMOVPS (BX)(R8*1), Y1, Y2
 	VMASKMOVPS (DX)(R8*1), Y1, Y3
 	VMASKMOVPS (SI)(R8*1), Y1, Y4
@@ -233,7 +233,7 @@ l_scale_tail:
 	JE         l_scale_done
 	LEAQ       float_rows_lanes<>+0(SB), DI
 	NEGQ       BX
-	VMOVUPS    32(DI)(BX*4), Y1
+	VMOVUPS    64(DI)(BX*4), Y1
 	VMASKMOVPS (CX)(SI*1), Y1, Y2
 	VMASKMOVPS (DX)(SI*1), Y1, Y3
 	VMULPS     Y0, Y2, Y2
@@ -309,7 +309,7 @@ l_dot_tail:
 	JE          l_dot_done
 	LEAQ        float_rows_lanes<>+0(SB), DI
 	NEGQ        BX
-	VMOVUPS     32(DI)(BX*4), Y1
+	VMOVUPS     64(DI)(BX*4), Y1
 	VMASKMOVPS  (AX)(SI*1), Y1, Y2
 	VMASKMOVPS  (CX)(SI*1), Y1, Y3
 	VMASKMOVPS  (DX)(SI*1), Y1, Y1
@@ -411,7 +411,7 @@ l_grad_tail:
 	JE           l_grad_done
 	LEAQ         float_rows_lanes<>+0(SB), R9
 	NEGQ         DI
-	VMOVUPS      32(R9)(DI*4), Y2
+	VMOVUPS      64(R9)(DI*4), Y2
 	VMASKMOVPS   (DX)(R8*1), Y2, Y3
 	VMASKMOVPS   (BX)(R8*1), Y2, Y4
 	VMASKMOVPS   (SI)(R8*1), Y2, Y5
@@ -515,7 +515,7 @@ l_pair_tail:
 	JE          l_pair_done
 	LEAQ        float_rows_lanes<>+0(SB), R8
 	NEGQ        SI
-	VMOVUPS     32(R8)(SI*4), Y1
+	VMOVUPS     64(R8)(SI*4), Y1
 	VMASKMOVPS  (AX)(DI*1), Y1, Y2
 	VMASKMOVPS  (CX)(DI*1), Y1, Y3
 	VMASKMOVPS  (DX)(DI*1), Y1, Y4
@@ -580,85 +580,5 @@ l_pair_tail:
 	VMOVUPS     Z2, K1, (CX)(DI*1)
 
 l_pair_done:
-	VZEROUPPER
-	RET
-
-// func scoreGradAVX2(ds []float32, p []float32, delta float32, scale float32)
-// Requires: AVX
-TEXT ·scoreGradAVX2(SB), NOSPLIT, $0-56
-	MOVQ         ds_base+0(FP), AX
-	MOVQ         p_base+24(FP), CX
-	VBROADCASTSS delta+48(FP), Y0
-	VBROADCASTSS scale+52(FP), Y1
-	MOVQ         ds_len+8(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x08, DX
-	JLT          l_grad_tail
-
-l_grad_loop:
-	VMOVUPS (AX)(BX*1), Y2
-	VMOVUPS (CX)(BX*1), Y3
-	VSUBPS  Y0, Y2, Y2
-	VMULPS  Y3, Y2, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, (AX)(BX*1)
-	ADDQ    $0x20, BX
-	SUBQ    $0x08, DX
-	JGE     l_grad_loop
-
-l_grad_tail:
-	ADDQ       $0x08, DX
-	JE         l_grad_done
-	LEAQ       float_rows_lanes<>+0(SB), SI
-	NEGQ       DX
-	VMOVUPS    32(SI)(DX*4), Y2
-	VMASKMOVPS (AX)(BX*1), Y2, Y3
-	VMASKMOVPS (CX)(BX*1), Y2, Y4
-	VSUBPS     Y0, Y3, Y3
-	VMULPS     Y4, Y3, Y3
-	VMULPS     Y1, Y3, Y3
-	VMASKMOVPS Y3, Y2, (AX)(BX*1)
-
-l_grad_done:
-	VZEROUPPER
-	RET
-
-// func scoreGradAVX512(ds []float32, p []float32, delta float32, scale float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·scoreGradAVX512(SB), NOSPLIT, $0-56
-	MOVQ         ds_base+0(FP), AX
-	MOVQ         p_base+24(FP), CX
-	VBROADCASTSS delta+48(FP), Z0
-	VBROADCASTSS scale+52(FP), Z1
-	MOVQ         ds_len+8(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x10, DX
-	JLT          l_grad_tail
-
-l_grad_loop:
-	VMOVUPS (AX)(BX*1), Z2
-	VMOVUPS (CX)(BX*1), Z3
-	VSUBPS  Z0, Z2, Z2
-	VMULPS  Z3, Z2, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)(BX*1)
-	ADDQ    $0x40, BX
-	SUBQ    $0x10, DX
-	JGE     l_grad_loop
-
-l_grad_tail:
-	ADDQ      $0x10, DX
-	JE        l_grad_done
-	MOVL      $0xffffffff, SI
-	BZHIL     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (AX)(BX*1), K1, Z2
-	VMOVUPS.Z (CX)(BX*1), K1, Z3
-	VSUBPS    Z0, Z2, Z2
-	VMULPS    Z3, Z2, Z2
-	VMULPS    Z1, Z2, Z2
-	VMOVUPS   Z2, K1, (AX)(BX*1)
-
-l_grad_done:
 	VZEROUPPER
 	RET

@@ -5,9 +5,11 @@ import "sync"
 // gemmTiles are the parts that a float32 product is built of at one level.
 type gemmTiles struct {
 	rows, cols int // of the largest tile
-	full, half func(c *float32, ldc int, a *float32, rowA, colA int, b *float32, ldb int, rows, cols, k int, add bool)
+	full, half func(c *float32, ldc int, a *float32, rowA, colA int, b *float32, ldb int, m, n, k int, add bool)
 	transpose8 func(dst *float32, ldd int, src *float32, lds, blocks int)
 	copyRows   func(dst *float32, ldd int, src *float32, lds, rows, vectors int)
+
+	rowTimesColumns func(c, a, b *float32, ldb, blocks int, add bool)
 }
 
 // The blocks of a product, after Goto and van de Geijn 2008. A panel of b,
@@ -15,8 +17,9 @@ type gemmTiles struct {
 // a, blockM by blockK, passes it from the second-level cache, tile by tile.
 const (
 	blockM  = 240 // rows of a block: a multiple of 6 and of 8
-	blockK  = 192
-	maxCols = 32 // of a tile at any level
+	blockK  = 256
+	maxRows = 8 // of a tile at any level
+	maxCols = 32
 
 	directRows = 16 // with up to this many rows b is read where it is
 	copyCols   = 96 // with more columns the block of a is copied
@@ -74,6 +77,9 @@ func divide(n, parts, unit int) int {
 
 // rectangle computes rows [i0, i1) and columns [j0, j1) of c.
 func (g *product) rectangle(i0, i1, j0, j1 int) {
+	if i1-i0 == 1 && g.b.row == 1 && g.k%8 == 0 {
+		j0 = g.oneRow(i0, j0, j1)
+	}
 	s := packings.Get().(*packing)
 	defer packings.Put(s)
 	for p := 0; p < g.k; p += blockK {
@@ -93,15 +99,22 @@ func (g *product) rectangle(i0, i1, j0, j1 int) {
 	}
 }
 
+// oneRow computes columns from j0 on of row i, 32 at a time, from a b given
+// transposed. It returns the first column, before j1, that it has left.
+func (g *product) oneRow(i, j0, j1 int) int {
+	for ; j0+32 <= j1; j0 += 32 {
+		g.rowTimesColumns(&g.c.from(i, j0).data[0], &g.a.from(i, 0).data[0], &g.b.from(0, j0).data[0], g.b.col, g.k/8, g.add)
+	}
+	return j0
+}
+
 // tiles computes one panel of c: m by n, n at most a tile's columns.
 func (g *gemmTiles) tiles(c, a matrix[float32], b *float32, ldb, m, n, k int, add bool) {
 	tile := g.full
 	if n <= g.cols/2 {
 		tile = g.half
 	}
-	for i := 0; i < m; i += g.rows {
-		tile(&c.data[i*c.row], c.row, &a.data[i*a.row], a.row, a.col, b, ldb, min(g.rows, m-i), n, k, add)
-	}
+	tile(&c.data[0], c.row, &a.data[0], a.row, a.col, b, ldb, m, n, k, add)
 }
 
 // panel returns k by n elements of b in a form that a tile can read, and the

@@ -50,7 +50,7 @@ type gradInput[F Float] struct {
 
 func (g *gradInput[F]) portable() {
 	chunks(g.rows, max(1, grain/(g.out*g.in)), func(lo, hi int) {
-		buf := takeWorkspace()
+		buf := taskSpace()
 		defer buf.release()
 		sums := grow(&buf.int32, g.in)
 		for r := lo; r < hi; r++ {
@@ -108,7 +108,7 @@ type gradWeight[F Float] struct {
 
 func (g *gradWeight[F]) portable() {
 	chunks(g.out, max(1, grain/(g.rows*g.in)), func(lo, hi int) {
-		buf := takeWorkspace()
+		buf := taskSpace()
 		defer buf.release()
 		sums := grow(&buf.int32, g.in)
 		for o := lo; o < hi; o++ {

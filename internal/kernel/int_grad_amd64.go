@@ -4,38 +4,44 @@
 
 package kernel
 
-// gradTileVNNI adds the product of 12 rows and 32 columns to sums.
+// gradTileVNNI multiplies 12 rows and 32 columns.
 //
 //	for r := range 12 {
 //		for c := range 32 {
+//			sum := 0, or sums[r*256+c] if add
 //			for p := range pairs {
-//				sums[r*256+c] += a[r*rowA+p*pairA]*b[p*64+2*c] + a[r*rowA+p*pairA+1]*b[p*64+2*c+1]
+//				sum += a[r*rowA+p*pairA]*b[p*64+2*c] + a[r*rowA+p*pairA+1]*b[p*64+2*c+1]
 //			}
+//			sums[r*256+c] = sum
 //		}
 //	}
-func gradTileVNNI(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int)
+func gradTileVNNI(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
 
-// gradTileAVX512 adds the product of 12 rows and 32 columns to sums.
+// gradTileAVX512 multiplies 12 rows and 32 columns.
 //
 //	for r := range 12 {
 //		for c := range 32 {
+//			sum := 0, or sums[r*256+c] if add
 //			for p := range pairs {
-//				sums[r*256+c] += a[r*rowA+p*pairA]*b[p*64+2*c] + a[r*rowA+p*pairA+1]*b[p*64+2*c+1]
+//				sum += a[r*rowA+p*pairA]*b[p*64+2*c] + a[r*rowA+p*pairA+1]*b[p*64+2*c+1]
 //			}
+//			sums[r*256+c] = sum
 //		}
 //	}
-func gradTileAVX512(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int)
+func gradTileAVX512(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
 
-// gradTileAVX2 adds the product of 6 rows and 16 columns to sums.
+// gradTileAVX2 multiplies 6 rows and 16 columns.
 //
 //	for r := range 6 {
 //		for c := range 16 {
+//			sum := 0, or sums[r*256+c] if add
 //			for p := range pairs {
-//				sums[r*256+c] += a[r*rowA+p*pairA]*b[p*64+2*c] + a[r*rowA+p*pairA+1]*b[p*64+2*c+1]
+//				sum += a[r*rowA+p*pairA]*b[p*64+2*c] + a[r*rowA+p*pairA+1]*b[p*64+2*c+1]
 //			}
+//			sums[r*256+c] = sum
 //		}
 //	}
-func gradTileAVX2(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int)
+func gradTileAVX2(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
 
 // interleaveBytesAVX2 interleaves 32 columns of pairs of rows.
 //

@@ -5,15 +5,15 @@ package kernel
 // pairs. The right operand is in panels of 32 columns: [pairs][32][2].
 type wordTiles struct {
 	rows, cols int // of a tile: divisors of tileRows and panelOutputs
-	tile       func(sums *int32, a *int16, rowA, pairA int, b *int8, pairs int)
+	tile       func(sums *int32, a *int16, rowA, pairA int, b *int8, pairs int, add bool)
 }
 
-// panel adds the product of tileRows rows and one panel to sums. Rows of a are
-// rowA elements apart, pairs pairA.
-func (t *wordTiles) panel(sums []int32, a []int16, rowA, pairA int, b []int8, pairs int) {
+// panel multiplies tileRows rows and one panel; add says that the product is
+// added to sums. Rows of a are rowA elements apart, pairs pairA.
+func (t *wordTiles) panel(sums []int32, a []int16, rowA, pairA int, b []int8, pairs int, add bool) {
 	for r := 0; r < tileRows; r += t.rows {
 		for c := 0; c < panelOutputs; c += t.cols {
-			t.tile(&sums[r*stripCols+c], &a[r*rowA], rowA, pairA, &b[2*c], pairs)
+			t.tile(&sums[r*stripCols+c], &a[r*rowA], rowA, pairA, &b[2*c], pairs, add)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func interleave[T int8 | int16](dst, src []T, ld, first, steps, cols, width int)
 // tiles computes the gradient in the input with the weights as the right
 // operand.
 func (g *gradInput[F]) tiles(k *integerKernels) {
-	buf := takeWorkspace()
+	buf := callSpace()
 	defer buf.release()
 	pairs := (g.out + 1) / 2
 	panels := (g.in + panelOutputs - 1) / panelOutputs
@@ -85,7 +85,7 @@ func (g *gradInput[F]) tiles(k *integerKernels) {
 // tile computes a strip of up to tileRows rows. It copies their codes, as
 // mulTernaryRows does.
 func (g *gradInput[F]) tile(k *integerKernels, packed []int8, row, col int) {
-	buf := takeWorkspace()
+	buf := taskSpace()
 	defer buf.release()
 	lda := paddedRow(2*g.out) / 2
 	codes := grow(&buf.int16, tileRows*lda)
@@ -96,14 +96,13 @@ func (g *gradInput[F]) tile(k *integerKernels, packed []int8, row, col int) {
 	}
 	cols := min(stripCols, g.in-col)
 	sums := grow(&buf.int32, tileRows*stripCols)
-	clear(sums)
 	pairs := (g.out + 1) / 2
 	size := pairs * 2 * panelOutputs
 	for pair := 0; pair < pairs; pair += tilePairs {
 		n := min(tilePairs, pairs-pair)
 		for c := 0; c < cols; c += panelOutputs {
 			panel := packed[(col+c)/panelOutputs*size:][:size]
-			k.grad.panel(sums[c:], codes[2*pair:], lda, 2, panel[pair*2*panelOutputs:], n)
+			k.grad.panel(sums[c:], codes[2*pair:], lda, 2, panel[pair*2*panelOutputs:], n, pair > 0)
 		}
 	}
 	for r := range rows {
@@ -114,7 +113,7 @@ func (g *gradInput[F]) tile(k *integerKernels, packed []int8, row, col int) {
 // tiles computes the gradient in the weights with the activations as the right
 // operand, a block of rows after the other.
 func (g *gradWeight[F]) tiles(k *integerKernels) {
-	buf := takeWorkspace()
+	buf := callSpace()
 	defer buf.release()
 	tiles := (g.out + tileRows - 1) / tileRows
 	panels := (g.in + panelOutputs - 1) / panelOutputs
@@ -157,15 +156,14 @@ func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps int)
 
 // tile computes a strip of up to tileRows outputs, for one block of rows.
 func (g *gradWeight[F]) tile(k *integerKernels, left []int16, right []int8, o, col, row, steps int) {
-	buf := takeWorkspace()
+	buf := taskSpace()
 	defer buf.release()
 	sums := grow(&buf.int32, tileRows*stripCols)
-	clear(sums)
 	pairs := (steps + 1) / 2
 	cols := min(stripCols, g.in-col)
 	size := pairs * 2 * panelOutputs
 	for c := 0; c < cols; c += panelOutputs {
-		k.grad.panel(sums[c:], left[o*2*pairs:], 2, 2*tileRows, right[(col+c)/panelOutputs*size:], pairs)
+		k.grad.panel(sums[c:], left[o*2*pairs:], 2, 2*tileRows, right[(col+c)/panelOutputs*size:], pairs, false)
 	}
 	for r := range min(tileRows, g.out-o) {
 		g.finish(o+r, col, row, sums[r*stripCols:][:cols])

@@ -1,5 +1,7 @@
 package kernel
 
+import "encoding/binary"
+
 // panelOutputs outputs share a panel of packed weights, and panelDepth inputs
 // of them a block: 32 x 16 codes of two bits are two cache lines.
 const (
@@ -85,13 +87,16 @@ func panelIndex(o, i int) (at, shift int) {
 	return i/panelDepth*panelBlock + o*4 + i%4, i % panelDepth / 4 * 2
 }
 
-// unpackRow writes the codes of output o: [in].
+// unpackRow writes the codes of output o. codes has room for whole blocks.
 func (t *Ternary) unpackRow(codes []int8, o int) {
 	size := t.blocks() * panelBlock
-	panel := t.panels[o/panelOutputs*size:][:size]
-	for i := range codes[:t.in] {
-		at, shift := panelIndex(o%panelOutputs, i)
-		codes[i] = int8(panel[at]>>shift&3) - 1
+	words := t.panels[o/panelOutputs*size+o%panelOutputs*4:]
+	for b := range t.blocks() {
+		word := binary.LittleEndian.Uint32(words[b*panelBlock:])
+		block := (*[panelDepth]int8)(codes[b*panelDepth:])
+		for i := range block {
+			block[i] = int8(word>>(i%4*8+i/4*2)&3) - 1
+		}
 	}
 }
 
@@ -114,9 +119,9 @@ func MulTernary[F Float](y []F, ldy int, x []int8, sx []F, w *Ternary, sw F, row
 
 func mulTernaryPortable[F Float](y []F, ldy int, x []int8, sx []F, w *Ternary, sw F, rows int) {
 	chunks(w.out, max(1, grain/max(1, rows*w.in)), func(lo, hi int) {
-		buf := takeWorkspace()
+		buf := taskSpace()
 		defer buf.release()
-		codes := grow(&buf.int8, w.in)
+		codes := grow(&buf.int8, w.blocks()*panelDepth)
 		for o := lo; o < hi; o++ {
 			w.unpackRow(codes, o)
 			for r := range rows {

@@ -80,10 +80,10 @@ func TestTernaryPack(t *testing.T) {
 			}
 			portably(func() { fresh.Pack(codes, out, in) })
 			same(t, "panels", w.panels, fresh.panels)
-			row := make([]int8, in)
+			row := make([]int8, w.blocks()*panelDepth)
 			for o := range out {
 				w.unpackRow(row, o)
-				same(t, "codes", row, codes[o*in:(o+1)*in])
+				same(t, "codes", row[:in], codes[o*in:(o+1)*in])
 			}
 		}
 	})

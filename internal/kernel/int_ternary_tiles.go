@@ -63,7 +63,7 @@ type ternaryTask struct {
 // with zeros to whole blocks, and at distances that keep the rows out of each
 // other's cache sets.
 func mulTernaryRows[F Float](t *ternaryTask, y []F, ldy int, x []int8, sx []F, sw F) {
-	buf := takeWorkspace()
+	buf := taskSpace()
 	defer buf.release()
 	rows := len(sx)
 	ldx := paddedRow(t.in)

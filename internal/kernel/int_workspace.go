@@ -9,8 +9,9 @@ import (
 func rowGrain(cols int) int { return max(1, grain/max(1, cols)) }
 
 // workspace holds the buffers of one call of an integer kernel, or of one task
-// of it. They grow to what the largest call needs and are used again.
+// of it. They grow to what the largest needs and are used again.
 type workspace struct {
+	pool    *sync.Pool
 	float32 []float32
 	float64 []float64
 	int8    []int8
@@ -18,11 +19,21 @@ type workspace struct {
 	int32   []int32
 }
 
-var workspaces = sync.Pool{New: func() any { return new(workspace) }}
+// Calls pack whole operands and tasks only a few rows, so that they have pools
+// of their own: a task should not hold on to what a call has grown.
+var callSpaces, taskSpaces sync.Pool
 
-func takeWorkspace() *workspace { return workspaces.Get().(*workspace) }
+func callSpace() *workspace { return takeSpace(&callSpaces) }
+func taskSpace() *workspace { return takeSpace(&taskSpaces) }
 
-func (s *workspace) release() { workspaces.Put(s) }
+func takeSpace(pool *sync.Pool) *workspace {
+	if s, ok := pool.Get().(*workspace); ok {
+		return s
+	}
+	return &workspace{pool: pool}
+}
+
+func (s *workspace) release() { s.pool.Put(s) }
 
 // cacheLine is the alignment of packed operands, in bytes: a vector load that
 // straddles two lines costs twice.

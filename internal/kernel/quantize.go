@@ -23,11 +23,11 @@ func AbsMean[F Float](w []F) F {
 		return clampMin
 	}
 	blocks := (len(w) + absMeanBlock - 1) / absMeanBlock
-	buf := takeWorkspace()
+	buf := callSpace()
 	defer buf.release()
 	sums := grow(&buf.float64, blocks)
 	chunks(blocks, 8, func(lo, hi int) {
-		own := takeWorkspace()
+		own := taskSpace()
 		defer own.release()
 		lanes := floats[F](own, absMeanLanes)
 		for b := lo; b < hi; b++ {
@@ -147,7 +147,7 @@ func QuantizeGradRows[F Float](codes []int16, scales []F, g []F, ldg, rows, cols
 // begins at r*ldg; rowScale is [rows], codes [rows, cols], scales [cols].
 func QuantizeGradColumns[F Float](codes []int16, scales []F, g []F, ldg int, rowScale []F, rows, cols int) {
 	codes, scales, rowScale = codes[:rows*cols], scales[:cols], rowScale[:rows]
-	buf := takeWorkspace()
+	buf := callSpace()
 	defer buf.release()
 	amax := columnMax(buf, g, ldg, rowScale, rows, cols)
 	for c, a := range amax {

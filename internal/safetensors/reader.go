@@ -58,11 +58,17 @@ func Open(path string) (*File, error) {
 // Close closes the file.
 func (f *File) Close() error { return f.f.Close() }
 
+var errHeader = errors.New("header: its checksum does not match: the file is damaged")
+
 // NewReader reads and checks the header of a file of size bytes.
 func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	head, err := readHead(r, size)
 	if err != nil {
 		return nil, err
+	}
+	sum, at := headerChecksum(head)
+	if at >= 0 && sum != string(head[at:at+8]) {
+		return nil, errHeader
 	}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(head[lengthBytes:], &raw); err != nil {
@@ -75,8 +81,10 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 		}
 		delete(raw, metadataKey)
 	}
-	if err := out.checkHead(head); err != nil {
-		return nil, err
+	for key := range out.metadata { // checksums of tensors, but none of the header
+		if at < 0 && strings.HasPrefix(key, checksumKey) {
+			return nil, errHeader
+		}
 	}
 	if err := out.index(raw, int64(len(head)), size); err != nil {
 		return nil, err
@@ -102,22 +110,6 @@ func readHead(r io.ReaderAt, size int64) ([]byte, error) {
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	return head, nil
-}
-
-// checkHead compares the header with its checksum. A file of another program
-// has none; one of ours has it if it has any.
-func (r *Reader) checkHead(head []byte) error {
-	want, ok := r.metadata[checksumKey]
-	for key := range r.metadata {
-		ok = ok || strings.HasPrefix(key, checksumPrefix)
-	}
-	if !ok {
-		return nil
-	}
-	if got, at := headerChecksum(head); at < 0 || got != want {
-		return errors.New("header: its checksum does not match: the file is damaged")
-	}
-	return nil
 }
 
 // index fills tensors and byName. Tensors must fill the data without gaps,

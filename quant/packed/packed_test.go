@@ -325,7 +325,7 @@ func TestOpenNamesTheFile(t *testing.T) {
 
 func TestRandomSizes(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for range 30 {
+	for range 8 {
 		m := sample()
 		m.Tokenizer = make([]byte, r.IntN(300))
 		for i := range r.IntN(40) {

@@ -106,31 +106,37 @@ func sumSquares(w width) {
 func maximum(w width) {
 	w.function("maximum", "(x []float32) float32", "returns the largest element but for NaN, or -Inf.",
 		"for _, v := range x {", "\tif v > top {", "\t\ttop = v", "\t}", "}")
-	from := base("x")
-	bits, top, x := GP32(), w.new(), w.new()
-	MOVL(U32(0xff800000), bits)
-	VMOVD(bits, top.AsX())
-	VBROADCASTSS(top.AsX(), top)
-	least := w.new()
-	VMOVAPS(top, least)
-	w.eachVector("max", length("x"), func(t tail, at element) {
-		// MAXPS returns its second source, the first operand here, when one
-		// of them is NaN. Lanes that take no part must not become 0.
-		switch {
-		case t.mask == nil:
-			t.load(at(from), x)
-			VMAXPS(top, x, top)
-		case w.wide():
-			VMOVAPS(least, x)
-			VMOVUPS(at(from), t.mask, x)
-			VMAXPS(top, x, top)
-		default:
-			t.load(at(from), x)
-			VBLENDVPS(t.mask, x, least, x)
-			VMAXPS(top, x, top)
-		}
-	})
+	from, least, top := base("x"), w.least(), w.new()
+	VMOVAPS(least, top)
+	w.eachVector("max", length("x"), func(t tail, at element) { t.max(at(from), least, top) })
 	result(w.fold(top, func(a, b, dst Op) { VMAXPS(a, b, dst) }))
+}
+
+// least returns a vector of -Inf.
+func (w width) least() VecVirtual {
+	bits, v := GP32(), w.new()
+	MOVL(U32(0xff800000), bits)
+	VMOVD(bits, v.AsX())
+	VBROADCASTSS(v.AsX(), v)
+	return v
+}
+
+// max raises top to the vector at m, where that is not NaN: MAXPS returns its
+// second source, the first operand here, when one of them is. Lanes that take
+// no part count as least, not as 0.
+func (t tail) max(m Mem, least, top VecVirtual) {
+	x := t.w.new()
+	switch {
+	case t.mask == nil:
+		t.load(m, x)
+	case t.w.wide():
+		VMOVAPS(least, x)
+		VMOVUPS(m, t.mask, x)
+	default:
+		t.load(m, x)
+		VBLENDVPS(t.mask, x, least, x)
+	}
+	VMAXPS(top, x, top)
 }
 
 func finite(w width) {

@@ -12,7 +12,7 @@ func init() {
 	groups["float_exp"] = func() {
 		maskTable("float_exp")
 		e := exponential{table: map[float32]Mem{}}
-		for _, emit := range []func(w width, e exponential){exp, expSum, sumExp, siluGate, siluGateGrad} {
+		for _, emit := range []func(w width, e exponential){exp, expSum, sumExp, siluGate, siluGateGrad, softmaxRows, softmaxGradRows} {
 			both(func(w width) { emit(w, e) })
 		}
 	}
@@ -184,4 +184,103 @@ func siluGateGrad(w width, e exponential) {
 		t.store(d, at(dup))
 	})
 	end()
+}
+
+// eachRow emits the loop over rows of a tile of scores, each longer by one
+// than the row before it: the mask. body gets the length of the row, to use
+// up. bases are moved from row to row by ld.
+func eachRow(ld GPVirtual, bases []GPVirtual, body func(n GPVirtual)) {
+	SHLQ(U8(2), ld)
+	rows, visible := Load(Param("rows"), GP64()), Load(Param("first"), GP64())
+	Label("row")
+	n := GP64()
+	MOVQ(visible, n)
+	body(n)
+	for _, b := range bases {
+		ADDQ(ld, b)
+	}
+	INCQ(visible)
+	DECQ(rows)
+	JNE(LabelRef("row"))
+	end()
+}
+
+// clearAfter writes a vector of zeros after those that hold n elements.
+func (w width) clearAfter(row, n GPVirtual) {
+	at, zero := GP64(), w.new()
+	w.zero(zero)
+	LEAQ(Mem{Base: n, Disp: w.lanes - 1}, at)
+	ANDQ(I8(-w.lanes), at)
+	VMOVUPS(zero, Mem{Base: row, Index: at, Scale: 4})
+}
+
+func softmaxRows(w width, e exponential) {
+	w.function("softmaxRows", "(p *float32, ld, rows, first int, scale float32, top, sum *float32)",
+		"computes the weights of a tile of scores, not normalized, under a causal mask. After a row's last element it clears the rest of a vector and one more.",
+		"for r := range rows {",
+		"\trow := p[r*ld : r*ld+first+r]",
+		"\ttop[r] = maximum(row)",
+		"\tsum[r] = expSum(row, row, top[r], scale, 1)",
+		"}")
+	row, ld := Load(Param("p"), GP64()).(GPVirtual), Load(Param("ld"), GP64()).(GPVirtual)
+	tops, sums := Load(Param("top"), GP64()).(GPVirtual), Load(Param("sum"), GP64()).(GPVirtual)
+	scale, least := w.broadcast("scale"), w.least()
+	eachRow(ld, []GPVirtual{row}, func(n GPVirtual) {
+		again := GP64()
+		MOVQ(n, again)
+		w.clearAfter(row, n)
+		top := w.new()
+		VMOVAPS(least, top)
+		w.eachVector("max", n, func(t tail, at element) { t.max(at(row), least, top) })
+		shift, sum := w.new(), w.new()
+		VBROADCASTSS(w.fold(top, func(a, b, dst Op) { VMAXPS(a, b, dst) }), shift)
+		VMOVSS(shift.AsX(), Mem{Base: tops})
+		w.zero(sum)
+		w.eachVector("exp", again, func(t tail, at element) {
+			x := t.value(at(row))
+			VSUBPS(shift, x, x)
+			VMULPS(scale, x, x)
+			e.of(w, x)
+			t.keep(x)
+			VADDPS(x, sum, sum)
+			VMOVUPS(x, at(row))
+		})
+		VMOVSS(w.fold(sum, func(a, b, dst Op) { VADDPS(a, b, dst) }).AsX(), Mem{Base: sums})
+		ADDQ(U8(4), tops)
+		ADDQ(U8(4), sums)
+	})
+}
+
+func softmaxGradRows(w width, e exponential) {
+	w.function("softmaxGradRows", "(p, ds *float32, ld, rows, first int, scale float32, lse, delta *float32)",
+		"turns a tile of scores into weights, and the gradients of weights in ds into those of scores. After a row's last element it clears like softmaxRows.",
+		"for r := range rows {",
+		"\tfor i := r * ld; i < r*ld+first+r; i++ {",
+		"\t\tp[i] = exp(FMA(p[i], scale, -lse[r]))",
+		"\t\tds[i] = (ds[i] - delta[r]) * p[i] * scale",
+		"\t}",
+		"}")
+	p, ds, ld := Load(Param("p"), GP64()).(GPVirtual), Load(Param("ds"), GP64()).(GPVirtual), Load(Param("ld"), GP64()).(GPVirtual)
+	lses, deltas := Load(Param("lse"), GP64()).(GPVirtual), Load(Param("delta"), GP64()).(GPVirtual)
+	scale := w.broadcast("scale")
+	eachRow(ld, []GPVirtual{p, ds}, func(n GPVirtual) {
+		w.clearAfter(p, n)
+		w.clearAfter(ds, n)
+		lse, delta := w.new(), w.new()
+		VBROADCASTSS(Mem{Base: lses}, lse)
+		VBROADCASTSS(Mem{Base: deltas}, delta)
+		w.eachVector("grad", n, func(t tail, at element) {
+			x, d := t.value(at(p)), t.value(at(ds))
+			VFMSUB213PS(lse, scale, x)
+			e.of(w, x)
+			t.keep(x)
+			VMOVUPS(x, at(p))
+			VSUBPS(delta, d, d)
+			VMULPS(x, d, d)
+			VMULPS(scale, d, d)
+			VMOVUPS(d, at(ds))
+		})
+		ADDQ(U8(4), lses)
+		ADDQ(U8(4), deltas)
+	})
 }

@@ -8,7 +8,7 @@ import (
 func init() {
 	groups["float_rows"] = func() {
 		maskTable("float_rows")
-		for _, emit := range []func(w width){relu2Gate, relu2GateGrad, normalize, weightedDot, rmsNormGrad, rope, scoreGrad} {
+		for _, emit := range []func(w width){relu2Gate, relu2GateGrad, normalize, weightedDot, rmsNormGrad, rope} {
 			both(emit)
 		}
 	}
@@ -120,20 +120,6 @@ func rope(w width) {
 		VFMADD213PS(xs, c, y)
 		t.store(x, at(a))
 		t.store(y, at(b))
-	})
-	end()
-}
-
-func scoreGrad(w width) {
-	w.function("scoreGrad", "(ds, p []float32, delta, scale float32)", "turns the gradients of attention weights into those of scores, in place.",
-		"for i := range ds {", "\tds[i] = p[i] * (ds[i] - delta) * scale", "}")
-	ds, p, delta, scale := base("ds"), base("p"), w.broadcast("delta"), w.broadcast("scale")
-	w.eachVector("grad", length("ds"), func(t tail, at element) {
-		d, weight := t.value(at(ds)), t.value(at(p))
-		VSUBPS(delta, d, d)
-		VMULPS(weight, d, d)
-		VMULPS(scale, d, d)
-		t.store(d, at(ds))
 	})
 	end()
 }

@@ -87,24 +87,22 @@ func (t tail) keep(v Op) {
 	}
 }
 
-// laneMask is AVX2's table of masks: 8 words of ones, then 8 of zeros.
+// laneMask is AVX2's table of masks: 16 words of ones, then 16 of zeros.
 var laneMask Mem
 
 // maskTable declares the table, once a file, for groups that use ymm tails.
 func maskTable(group string) {
 	laneMask = GLOBL(group+"_lanes", RODATA|NOPTR)
 	for i := range 16 {
-		DATA(4*i, U32(0xffffffff*uint32(1-i/8)))
+		DATA(8*i, U64(^uint64(0)*uint64(1-i/8)))
 	}
 }
 
-// firstLanes makes a mask of the first n lanes in the given register (nil for
-// a fresh one), 0 <= n <= lanes. n is left as it is.
-func (w width) firstLanes(n GPVirtual, mask Op) tail {
+// firstLanes makes a mask of the first n lanes, 0 <= n <= lanes. n is left as
+// it is.
+func (w width) firstLanes(n GPVirtual) tail {
 	if w.wide() {
-		if mask == nil {
-			mask = K()
-		}
+		mask := K()
 		bits, ones := GP32(), GP32()
 		MOVL(U32(0xffffffff), ones)
 		MOVL(n.As32(), bits)
@@ -112,14 +110,12 @@ func (w width) firstLanes(n GPVirtual, mask Op) tail {
 		KMOVW(ones, mask)
 		return tail{w, mask}
 	}
-	if mask == nil {
-		mask = YMM()
-	}
+	mask := YMM()
 	at, table := GP64(), GP64()
 	LEAQ(laneMask, table)
 	MOVQ(n, at)
 	NEGQ(at)
-	VMOVUPS(Mem{Base: table, Index: at, Scale: 4, Disp: 32}, mask)
+	VMOVUPS(Mem{Base: table, Index: at, Scale: 4, Disp: 64}, mask)
 	return tail{w, mask}
 }
 
@@ -186,7 +182,7 @@ func (w width) eachVector(name string, n GPVirtual, body func(t tail, at element
 	Label(label(name, "tail"))
 	ADDQ(U8(w.lanes), n)
 	JE(LabelRef(label(name, "done")))
-	body(w.firstLanes(n, nil), at)
+	body(w.firstLanes(n), at)
 	Label(label(name, "done"))
 }
 

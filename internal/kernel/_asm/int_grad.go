@@ -22,14 +22,16 @@ func init() {
 // the way. Two steps of the sum lie next to one another in both operands.
 func gradTile(w width, suffix string, rows int) {
 	cols := 2 * w.lanes
-	TEXT("gradTile"+suffix, NOSPLIT, "func(sums *int32, a *int16, rowA, pairA int, b *int8, pairs int)")
-	Doc(fmt.Sprintf("gradTile%s adds the product of %d rows and %d columns to sums.", suffix, rows, cols),
+	TEXT("gradTile"+suffix, NOSPLIT, "func(sums *int32, a *int16, rowA, pairA int, b *int8, pairs int, add bool)")
+	Doc(fmt.Sprintf("gradTile%s multiplies %d rows and %d columns.", suffix, rows, cols),
 		"",
 		fmt.Sprintf("\tfor r := range %d {", rows),
 		fmt.Sprintf("\t\tfor c := range %d {", cols),
+		"\t\t\tsum := 0, or sums[r*256+c] if add",
 		"\t\t\tfor p := range pairs {",
-		"\t\t\t\tsums[r*256+c] += a[r*rowA+p*pairA]*b[p*64+2*c] + a[r*rowA+p*pairA+1]*b[p*64+2*c+1]",
+		"\t\t\t\tsum += a[r*rowA+p*pairA]*b[p*64+2*c] + a[r*rowA+p*pairA+1]*b[p*64+2*c+1]",
 		"\t\t\t}",
+		"\t\t\tsums[r*256+c] = sum",
 		"\t\t}",
 		"\t}")
 	sums, b := Load(Param("sums"), GP64()), Load(Param("b"), GP64())
@@ -65,13 +67,20 @@ func gradTile(w width, suffix string, rows int) {
 	ADDQ(U8(64), b)
 	DECQ(pairs)
 	JNE(LabelRef("pair"))
-	for r := range rows {
-		for v := range x {
-			m := Mem{Base: sums, Disp: r*sumStride + v*w.bytes()}
-			VPADDD(m, acc(r, v), acc(r, v))
-			w.storeInts(acc(r, v), m)
+	each := func(do func(m Mem, acc VecPhysical)) {
+		for r := range rows {
+			for v := range x {
+				do(Mem{Base: sums, Disp: r*sumStride + v*w.bytes()}, acc(r, v))
+			}
 		}
 	}
+	add := GP8()
+	Load(Param("add"), add)
+	TESTB(add, add)
+	JEQ(LabelRef("store"))
+	each(func(m Mem, acc VecPhysical) { VPADDD(m, acc, acc) })
+	Label("store")
+	each(func(m Mem, acc VecPhysical) { w.storeInts(acc, m) })
 	VZEROUPPER()
 	RET()
 }

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"trefoil/arch"
+	"trefoil/export"
+	"trefoil/quant/packed"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+func sample() *export.Report {
+	absMax, percentile := 2.10500, 2.11000
+	linear := func(name string, out, in int) export.Layer {
+		return export.Layer{
+			Name: name, Kind: arch.Linear, Shape: []int{out, in}, Weights: out * in, Type: packed.Ternary,
+			Zeros: 0.3141, Scale: 0.0213, Activation: &packed.Activation{Bits: 8, AbsMax: 4.5, Percentile: 3}, Bytes: (out*in + 4) / 5,
+		}
+	}
+	norm := export.Layer{Name: "norm", Kind: arch.Norm, Shape: []int{256}, Weights: 256, Type: packed.Float32, Bytes: 1024}
+	return &export.Report{
+		Path: filepath.Join("runs", "gocode", "model.trefoil"), Checkpoint: "runs/gocode/checkpoints/best.safetensors", Step: 3000,
+		Layers: []export.Layer{
+			{Name: "embedding", Kind: arch.Embedding, Shape: []int{4096, 256}, Weights: 1 << 20, Type: packed.Float32, Bytes: 4 << 20},
+			norm, linear("blocks.0.attention.q", 256, 256), linear("blocks.0.ffn.gate", 704, 256), norm,
+		},
+		FileBytes: 4<<20 + 150_000, Float: packed.Float32, HeldoutTokens: 20480,
+		GraphLoss: 2.1, DynamicLoss: 2.1, StaticAbsMaxLoss: &absMax, StaticPercentileLoss: &percentile, Percentile: 99.9,
+	}
+}
+
+func TestReport(t *testing.T) {
+	var out bytes.Buffer
+	if err := write(&out, sample(), "func "); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/report.txt"
+	if *update {
+		if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != string(want) {
+		t.Errorf("the report is\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestReportOfAFloatRun(t *testing.T) {
+	r := sample()
+	r.StaticAbsMaxLoss, r.StaticPercentileLoss, r.GraphLoss, r.Float = nil, nil, 0, packed.Float16
+	var out bytes.Buffer
+	if err := write(&out, r, "The "); err != nil {
+		t.Fatal(err)
+	}
+	for _, without := range []string{"static", "training graph", "with -float", "NaN", "Inf"} {
+		if strings.Contains(out.String(), without) {
+			t.Errorf("the report tells of %q:\n%s", without, out.String())
+		}
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for says, args := range map[string][]string{
+		"0 run folders: name one": {},
+		"2 run folders":           {"a", "b"},
+		"float type \"int8\"":     {"a", "-float", "int8"},
+		"percentile 10":           {"a", "-percentile", "10"},
+		"not defined: -x":         {"a", "-x"},
+	} {
+		if err := run(args, &bytes.Buffer{}); !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	var out bytes.Buffer
+	if err := run([]string{"-h"}, &out); err != nil || !strings.Contains(out.String(), "usage: export RUN") || !strings.Contains(out.String(), "-percentile") {
+		t.Errorf("-h: %q, %v", out.String(), err)
+	}
+}
+
+func TestNoRun(t *testing.T) {
+	err := run([]string{t.TempDir(), "-o", "x"}, &bytes.Buffer{})
+	if err == nil || errors.As(err, new(usageError)) || !strings.Contains(err.Error(), "go run ./cmd/train") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLinksNoGorgonia(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	if strings.Contains(string(out), "gorgonia") {
+		t.Error("the command links Gorgonia")
+	}
+}
