@@ -157,6 +157,27 @@ quantization:
 	wantLines(t, err, `run.yaml:2: quantization.phases: layer blocks.1.attention.q would stay float32, for no phase names it: add a pattern that does to the last phase, or leave its layers out`)
 }
 
+// What can be read is checked too when something else cannot, but not what
+// follows from that.
+func TestParseReportsRangesBesideSyntax(t *testing.T) {
+	_, err := Parse("run.yaml", []byte(`model: {dim: wide, heads: 3, ff: 0}
+train: {stps: 30, clip: -1}
+quantization:
+  weights: {bits: 1.6}
+  phases: [{nam: a, share: x, lambda: {to: 2}}]
+`))
+	wantLines(t, err,
+		`run.yaml:1: model.dim: "wide" is not a whole number`,
+		`run.yaml:2: train.stps: is not a field: did you mean steps?`,
+		`run.yaml:5: quantization.phases[0].nam: is not a field: did you mean name?`,
+		`run.yaml:5: quantization.phases[0].share: "x" is not a number`,
+		`run.yaml:1: model.ff: 0 is not between 1 and 16777216`,
+		`run.yaml:2: train.clip: -1 is not supported: use 0 (never) or more: 1 is usual`,
+		`run.yaml:4: quantization.weights.bits: 1.6 is not supported: use 1.58 (ternary) or 32 (float32)`,
+		`run.yaml:5: quantization.phases[0].lambda.to: 2 is outside 0..1: use a value in that range`,
+	)
+}
+
 func TestParseRefusesFiles(t *testing.T) {
 	bomb := "a: &a [x, x]\n" + strings.Repeat("b: &b [*a, *a, *a]\n", 100)
 	for _, test := range []struct{ name, text, want string }{

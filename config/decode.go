@@ -16,7 +16,7 @@ const maxErrors = 20
 type decoder struct {
 	file       string            // name of the file
 	assignment string            // the assignment at work, "" while it is the file
-	places     map[string]string // place at which each field was given: path -> "file:line"
+	places     map[string]string // where each field was given, and could be read: path -> "file:line"
 	errs       []error
 }
 
@@ -28,7 +28,12 @@ func (d *decoder) place(n *yaml.Node) string {
 	return fmt.Sprintf("%s:%d", d.file, n.Line)
 }
 
+// fail notes that a node is not a value for path, which then has none, nor have
+// the fields around it in full.
 func (d *decoder) fail(path string, n *yaml.Node, format string, args ...any) {
+	for at := path; at != ""; at = enclosing(at) {
+		delete(d.places, at)
+	}
 	d.errs = append(d.errs, located(d.place(n), problem{path, fmt.Sprintf(format, args...)}))
 }
 

@@ -52,14 +52,17 @@ func (c *Config) Set(assignments ...string) error {
 	return c.apply(&decoder{places: map[string]string{}}, assignments)
 }
 
-// apply makes the assignments, validates c unless there were mistakes before,
-// and returns all mistakes with their places.
+// apply makes the assignments, validates c, and returns all mistakes with their
+// places.
 func (c *Config) apply(d *decoder, assignments []string) error {
 	for _, a := range assignments {
 		d.assign(a, reflect.ValueOf(c).Elem())
 	}
-	if len(d.errs) == 0 {
-		for _, err := range leaves(c.Validate()) {
+	unread := len(d.errs) > 0
+	for _, err := range leaves(c.Validate()) {
+		// After a value that could not be read, a fault elsewhere may be but
+		// its consequence.
+		if p, ok := err.(problem); !unread || ok && d.places[p.path] != "" {
 			d.errs = append(d.errs, d.placed(err))
 		}
 	}

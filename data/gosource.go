@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 )
 
@@ -64,10 +63,21 @@ func goRoot(ctx context.Context) (string, error) {
 	return root, nil
 }
 
-var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.\r?$`)
-
-// isGenerated recognises the line by which generators mark their Go files.
-func isGenerated(text []byte) bool { return generated.Match(text) }
+// isGenerated recognises the line by which generators mark their Go files:
+// "// Code generated ... DO NOT EDIT."
+func isGenerated(text []byte) bool {
+	begin, end := []byte("// Code generated "), []byte(" DO NOT EDIT.")
+	for bytes.Contains(text, begin) {
+		_, rest, _ := bytes.Cut(text, begin)
+		line, after, _ := bytes.Cut(rest, []byte("\n"))
+		start := len(text) - len(rest) - len(begin)
+		if (start == 0 || text[start-1] == '\n') && bytes.HasSuffix(bytes.TrimRight(line, "\r"), end) {
+			return true
+		}
+		text = after
+	}
+	return false
+}
 
 // isTable recognises a Go file most of whose lines are elements of a composite literal:
 // of the lines that are not blank, more than half begin with a digit, a quote, a brace or

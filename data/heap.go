@@ -1,7 +1,15 @@
 package data
 
+// ordering is a type whose values come before one another.
+type ordering[T any] interface{ before(T) bool }
+
+var (
+	_ ordering[candidate]  = candidate{}
+	_ ordering[queuedPair] = queuedPair{}
+)
+
 // heap is a binary heap: pop returns the element that comes before all others.
-type heap[T interface{ before(T) bool }] []T
+type heap[T ordering[T]] []T
 
 func (h *heap[T]) push(x T) {
 	*h = append(*h, x)

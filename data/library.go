@@ -3,10 +3,12 @@ package data
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/sugarme/tokenizer"
 	"github.com/sugarme/tokenizer/pretrained"
@@ -17,13 +19,16 @@ import (
 type libraryCoder struct {
 	mu      sync.Mutex
 	library *tokenizer.Tokenizer
+	special []bool // tokens that text must not give
+	unknown int32  // what it gives instead, or -1 for nothing
 }
 
 // newLibraryTokenizer loads what is not byte-level BPE. The library gets neither the
 // special tokens, so that it does not find their names in text, nor the steps that put
-// them around it.
+// them around it; the token for unknown text is the only special one that it gives.
 func newLibraryTokenizer(text []byte, file tokenizerFile) (*Tokenizer, error) {
-	if err := checkModel(file.Model); err != nil {
+	unknown, err := checkModel(file.Model)
+	if err != nil {
 		return nil, err
 	}
 	var whole map[string]json.RawMessage
@@ -43,67 +48,85 @@ func newLibraryTokenizer(text []byte, file tokenizerFile) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadLibrary(text, reduced, file.AddedTokens)
+	t, library, err := loadLibrary(text, reduced, file.AddedTokens)
+	if err != nil {
+		return nil, err
+	}
+	if unknown >= int64(t.Vocab()) {
+		return nil, fmt.Errorf("model.unk_id: %d is not in model.vocab", unknown)
+	}
+	t.coder = &libraryCoder{library: library, special: t.special, unknown: int32(unknown)}
+	return t, nil
 }
 
-func loadLibrary(text, reduced []byte, added []addedToken) (*Tokenizer, error) {
-	c := &libraryCoder{}
+// loadLibrary reads the reduced file with the library, and the table of tokens from it.
+func loadLibrary(text, reduced []byte, added []addedToken) (*Tokenizer, *tokenizer.Tokenizer, error) {
+	var library *tokenizer.Tokenizer
 	vocab := map[string]int64{}
 	err := guard(func() (err error) {
-		if c.library, err = pretrained.FromReader(bytes.NewReader(reduced)); err != nil {
+		if library, err = pretrained.FromReader(bytes.NewReader(reduced)); err != nil {
 			return err
 		}
-		for token, id := range c.library.GetVocab(true) {
+		for token, id := range library.GetVocab(true) {
 			vocab[token] = int64(id)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t := &Tokenizer{json: slices.Clone(text), coder: c}
+	t := &Tokenizer{json: slices.Clone(text)}
 	if err := t.setTokens(vocab, added); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for id, token := range t.tokens {
 		if !t.special[id] {
 			t.tokens[id] = strings.ReplaceAll(strings.TrimPrefix(token, "##"), "▁", " ")
 		}
 	}
-	return t, nil
+	return t, library, nil
 }
 
-// checkModel refuses what makes the library end the process instead of failing.
-func checkModel(text json.RawMessage) error {
+// checkModel refuses what makes the library end the process instead of failing, and
+// returns the id for unknown text, or -1.
+func checkModel(text json.RawMessage) (unknown int64, err error) {
 	var model struct {
-		Type    string          `json:"type"`
-		Unknown *string         `json:"unk_token"`
-		Vocab   json.RawMessage `json:"vocab"`
+		Type      string          `json:"type"`
+		Unknown   *string         `json:"unk_token"`
+		UnknownID *uint32         `json:"unk_id"`
+		Vocab     json.RawMessage `json:"vocab"`
 	}
 	if err := json.Unmarshal(text, &model); err != nil {
-		return fmt.Errorf("model: %w", err)
+		return 0, fmt.Errorf("model: %w", err)
 	}
 	switch model.Type {
 	case "Unigram":
-		return nil
+		if model.UnknownID == nil {
+			return -1, nil
+		}
+		return int64(*model.UnknownID), nil
 	case "BPE", "WordPiece", "WordLevel":
 	default:
-		return fmt.Errorf("model.type: %q is not known: it must be BPE, WordPiece, WordLevel or Unigram", model.Type)
+		return 0, fmt.Errorf("model.type: %q is not known: it must be BPE, WordPiece, WordLevel or Unigram", model.Type)
 	}
 	var vocab map[string]int32
 	if err := json.Unmarshal(model.Vocab, &vocab); err != nil {
-		return fmt.Errorf("model.vocab: %w", err)
+		return 0, fmt.Errorf("model.vocab: %w", err)
 	}
 	if model.Unknown == nil {
-		return fmt.Errorf("model.unk_token is missing: the vocabulary has no token for unknown text")
+		return 0, errors.New("model.unk_token is missing: the vocabulary has no token for unknown text")
 	}
-	if _, ok := vocab[*model.Unknown]; !ok {
-		return fmt.Errorf("model.unk_token: %q is not in model.vocab", *model.Unknown)
+	id, ok := vocab[*model.Unknown]
+	if !ok {
+		return 0, fmt.Errorf("model.unk_token: %q is not in model.vocab", *model.Unknown)
 	}
-	return nil
+	return int64(id), nil
 }
 
 func (c *libraryCoder) encode(dst []int32, text []byte) ([]int32, error) {
+	if !utf8.Valid(text) {
+		return dst, errors.New("the text is not valid UTF-8, which this tokenizer needs: use one of kind byte or bpe")
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := guard(func() error {
@@ -112,7 +135,12 @@ func (c *libraryCoder) encode(dst []int32, text []byte) ([]int32, error) {
 			return err
 		}
 		for _, id := range encoding.Ids {
-			dst = append(dst, int32(id))
+			if c.special[id] {
+				id = int(c.unknown)
+			}
+			if id >= 0 {
+				dst = append(dst, int32(id))
+			}
 		}
 		return nil
 	})

@@ -37,8 +37,9 @@ type bpeFile struct {
 // GPT-2, and the files of [Tokenizer.JSON], give exactly the ids of Hugging Face's
 // library for text without the names of special tokens. Other tokenizers (WordPiece,
 // Unigram, other splits and normalizers) are left to the sugarme/tokenizer library: they
-// are slow, their ids are as good as that library, and [Tokenizer.TokenBytes] counts the
-// bytes of the token as it stands in the vocabulary.
+// are slow (less than 1 MB a second), their ids are as good as that library, and
+// [Tokenizer.TokenBytes] counts the bytes of the token as it stands in the vocabulary. That
+// library ends the process on some files that are not sound, so load only trusted ones.
 func ParseTokenizer(text []byte) (*Tokenizer, error) {
 	var file tokenizerFile
 	if err := json.Unmarshal(text, &file); err != nil {
@@ -47,18 +48,23 @@ func ParseTokenizer(text []byte) (*Tokenizer, error) {
 	if isNull(file.Model) {
 		return nil, fmt.Errorf("not a tokenizer.json: it has no model")
 	}
-	split, reason := splitOf(file)
+	split, model, reason := byteLevelOf(file)
 	if reason == "" {
-		var model bpeFile
-		if model, reason = bpeOf(file.Model, split); reason == "" {
-			return parseByteLevel(text, file, model, split)
-		}
+		return parseByteLevel(text, file, model, split)
 	}
 	t, err := newLibraryTokenizer(text, file)
 	if err != nil {
 		return nil, fmt.Errorf("it is not byte-level BPE with the split of GPT-2 (%s), and the tokenizer library cannot read it either: %w", reason, err)
 	}
 	return t, nil
+}
+
+// byteLevelOf reads a byte-level tokenizer, or tells why the file is none.
+func byteLevelOf(file tokenizerFile) (split splitKind, model bpeFile, reason string) {
+	if split, reason = splitOf(file); reason == "" {
+		model, reason = bpeOf(file.Model, split)
+	}
+	return split, model, reason
 }
 
 // splitKind says what a byte-level tokenizer does to text before its merges.
@@ -125,7 +131,7 @@ func bpeOf(text json.RawMessage, split splitKind) (model bpeFile, reason string)
 	return model, reason
 }
 
-// parseByteLevel builds the tokenizer of a file that [splitOf] and [bpeOf] accept.
+// parseByteLevel builds the tokenizer of a file that [byteLevelOf] accepts.
 func parseByteLevel(text []byte, file tokenizerFile, model bpeFile, split splitKind) (*Tokenizer, error) {
 	t := &Tokenizer{json: slices.Clone(text)}
 	if err := t.setTokens(model.Vocab, file.AddedTokens); err != nil {

@@ -31,6 +31,7 @@ const (
 	calibrationSeed = 98
 )
 
+func metricsPath(dir string) string    { return filepath.Join(dir, "metrics.jsonl") }
 func evaluationPath(dir string) string { return filepath.Join(dir, "evaluation.safetensors") }
 
 // begin fills a new run folder with what does not change any more.
@@ -46,6 +47,9 @@ func (t *trainer) begin() error {
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := WriteMetrics(metricsPath(t.Dir), nil); err != nil {
 		return err
 	}
 	context, batches := t.config.Model.Context, t.config.Train.EvalBatches
@@ -83,11 +87,10 @@ func (t *trainer) restore() error {
 	if t.heldout, err = f.Int32(HeldoutName); err != nil {
 		return fmt.Errorf("%s: %w", evaluationPath(t.Dir), err)
 	}
-	metrics := filepath.Join(t.Dir, "metrics.jsonl")
-	if t.records, err = ReadMetrics(metrics); err != nil {
+	if t.records, err = ReadMetrics(metricsPath(t.Dir)); err != nil {
 		return err
 	}
 	// What was recorded after the checkpoint will happen again.
 	t.records = slices.DeleteFunc(t.records, func(r Record) bool { return r.Step > t.state.Step })
-	return WriteMetrics(metrics, t.records)
+	return WriteMetrics(metricsPath(t.Dir), t.records)
 }

@@ -12,19 +12,25 @@ import (
 //
 //	m = 0.95 m + g
 //	w = (1 - lr decay) w - lr 0.2 sqrt(max(rows, cols)) orthogonal(g + 0.95 m)
-func (s *state) muon(o *orthogonalizer, w, g []float32, scale float32, lr, decay float64) {
+func (s *state) muon(o *Optimizer, w, g []float32, scale float32, decay float64) {
 	const momentum = 0.95
+	room, _ := o.orthogonalizers.Get().(*orthogonalizer)
+	if room == nil {
+		room = new(orthogonalizer)
+	}
+	defer o.orthogonalizers.Put(room)
+
 	kernel.Scale(s.mean, momentum)
 	kernel.AddScaled(s.mean, g, scale)
 
-	x := o.matrix(len(g))
+	x := room.matrix(len(g))
 	clear(x)
 	kernel.AddScaled(x, g, scale)
 	kernel.AddScaled(x, s.mean, momentum)
-	x = o.orthogonalize(x, s.rows, s.cols)
+	x = room.orthogonalize(x, s.rows, s.cols)
 
-	kernel.Scale(w, float32(1-lr*decay))
-	kernel.AddScaled(w, x, float32(-lr*0.2*math.Sqrt(float64(max(s.rows, s.cols)))))
+	kernel.Scale(w, float32(1-o.MuonLR*decay))
+	kernel.AddScaled(w, x, float32(-o.MuonLR*0.2*math.Sqrt(float64(max(s.rows, s.cols)))))
 }
 
 // orthogonalizer holds the intermediate matrices of Newton-Schulz steps.

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"sync"
 
 	G "gorgonia.org/gorgonia"
 
@@ -27,7 +28,7 @@ type Optimizer struct {
 	beta1, beta2, clip float64
 	steps              int
 	states             []*state
-	orthogonalizer     orthogonalizer
+	orthogonalizers    sync.Pool
 }
 
 var _ G.Solver = (*Optimizer)(nil)
@@ -95,9 +96,24 @@ func (o *Optimizer) Step(model []G.ValueGrad) error {
 		scale = o.clip / o.Norm
 	}
 	o.steps++
+	var matrices []func()
 	for i, m := range model {
-		o.states[i].update(o, m.Value().Data().([]float32), gradients[i], scale)
+		s, w, g := o.states[i], m.Value().Data().([]float32), gradients[i]
+		decay := 0.0
+		if s.decays {
+			decay = o.WeightDecay
+		}
+		if s.square == nil {
+			matrices = append(matrices, func() { s.muon(o, w, g, float32(scale), decay) })
+			continue
+		}
+		kernel.AdamW(w, s.mean, s.square, g, kernel.AdamWStep{
+			LR: o.LR, Beta1: o.beta1, Beta2: o.beta2, Eps: adamEps,
+			WeightDecay: decay, GradScale: scale, Step: o.steps,
+		})
 	}
+	// A matrix a core: its products are too small to be shared by several.
+	kernel.Parallel(len(matrices), func(i int) { matrices[i]() })
 	return nil
 }
 
@@ -110,19 +126,4 @@ func (o *Optimizer) blame(gradients [][]float32) error {
 		}
 	}
 	return &NonFinite{"the whole model, squared,"}
-}
-
-func (s *state) update(o *Optimizer, w, g []float32, scale float64) {
-	decay := 0.0
-	if s.decays {
-		decay = o.WeightDecay
-	}
-	if s.square == nil {
-		s.muon(&o.orthogonalizer, w, g, float32(scale), o.MuonLR, decay)
-		return
-	}
-	kernel.AdamW(w, s.mean, s.square, g, kernel.AdamWStep{
-		LR: o.LR, Beta1: o.beta1, Beta2: o.beta2, Eps: adamEps,
-		WeightDecay: decay, GradScale: scale, Step: o.steps,
-	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"time"
 
 	"trefoil/config"
@@ -129,7 +128,7 @@ func newTrainer(c config.Config, d *data.Dataset, o Options) (*trainer, error) {
 		err = t.begin()
 	}
 	if err == nil {
-		t.metrics, err = OpenMetrics(filepath.Join(o.Dir, "metrics.jsonl"))
+		t.metrics, err = OpenMetrics(metricsPath(o.Dir))
 	}
 	if err != nil {
 		t.close()

@@ -22,11 +22,12 @@ type reporter struct {
 	terminal bool
 	bar      *progressbar.ProgressBar
 	stage    string
+	seen     map[string]bool
 }
 
 // watch trains and reports.
 func watch(ctx context.Context, c config.Config, o train.Options) error {
-	r := &reporter{dir: o.Dir, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	r := &reporter{dir: o.Dir, terminal: term.IsTerminal(int(os.Stderr.Fd())), seen: map[string]bool{}}
 	o.Prepare, o.Ready, o.Step, o.Evaluated = r.prepare, r.ready, r.step, r.evaluated
 	state, err := train.Run(ctx, c, o)
 	r.endBar()
@@ -45,16 +46,16 @@ func watch(ctx context.Context, c config.Config, o train.Options) error {
 // prepare shows how far reading and encoding the corpus is.
 func (r *reporter) prepare(stage string, done, total int64) {
 	if !r.terminal {
-		if stage != r.stage {
+		if !r.seen[stage] {
 			fmt.Printf("%s ...\n", stages[stage])
-			r.stage = stage
+			r.seen[stage] = true
 		}
 		return
 	}
 	if stage != r.stage {
 		r.endBar()
 		r.bar = progressbar.NewOptions64(total, progressbar.OptionSetDescription(stages[stage]),
-			progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
+			progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(stage != "merges"), progressbar.OptionClearOnFinish())
 		r.stage = stage
 	}
 	r.bar.ChangeMax64(total)
@@ -64,7 +65,8 @@ func (r *reporter) prepare(stage string, done, total int64) {
 // stages are the stages of data.Open in words.
 var stages = map[string]string{
 	"index":      "reading the corpus",
-	"vocabulary": "training the tokenizer",
+	"vocabulary": "counting words",
+	"merges":     "training the tokenizer",
 	"encode":     "encoding",
 }
 

@@ -20,7 +20,7 @@ type AttentionShape struct {
 // A query's output has the same bits whatever the number of queries.
 func Attention[F Float](y, lse []F, q []F, ldq int, k []F, ldk int, v []F, ldv int, s AttentionShape, scale F) {
 	if vec := vector[F](); vec != nil {
-		a := attention{&vec.gemmTiles, vec, s, float32(scale), f32(q), ldq, f32(k), ldk, f32(v), ldv}
+		a := attention{vec, s, float32(scale), f32(q), ldq, f32(k), ldk, f32(v), ldv}
 		a.forward(f32(y), f32(lse))
 		return
 	}
@@ -60,12 +60,6 @@ func attentionRow[F Float](y, scores, q, k []F, ldk int, v []F, ldv int, scale F
 	return top*scale + F(math.Log(float64(sum)))
 }
 
-func axpy[F Float](y []F, a F, x []F) {
-	for i := range y {
-		y[i] += a * x[i]
-	}
-}
-
 // AttentionGrad is the gradient of Attention, for Queries == Keys. It
 // overwrites dq, dk and dv, which are laid out like q, k and v with leading
 // dimensions lddq, lddk and lddv, and touches no other columns. dy and y are
@@ -73,7 +67,7 @@ func axpy[F Float](y []F, a F, x []F) {
 func AttentionGrad[F Float](dq []F, lddq int, dk []F, lddk int, dv []F, lddv int, dy, y, lse []F,
 	q []F, ldq int, k []F, ldk int, v []F, ldv int, s AttentionShape, scale F) {
 	if vec := vector[F](); vec != nil {
-		a := attention{&vec.gemmTiles, vec, s, float32(scale), f32(q), ldq, f32(k), ldk, f32(v), ldv}
+		a := attention{vec, s, float32(scale), f32(q), ldq, f32(k), ldk, f32(v), ldv}
 		a.backward(f32(dq), lddq, f32(dk), lddk, f32(dv), lddv, f32(dy), f32(y), f32(lse))
 		return
 	}

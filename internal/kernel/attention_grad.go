@@ -36,8 +36,8 @@ func (a *attention) backward(dq []float32, lddq int, dk []float32, lddk int, dv 
 // the heads that read it.
 func (a *attention) backwardGroup(g *attentionGrads, b, kvh int) {
 	s := a.s
-	memory := headMemories.Get().(*headMemory)
-	defer headMemories.Put(memory)
+	memory := headMemories.take()
+	defer headMemories.put(memory)
 	k, v := a.head(a.k, a.ldk, b*s.Keys, kvh), a.head(a.v, a.ldv, b*s.Keys, kvh)
 	w := gradHead{
 		attention: a,
@@ -105,8 +105,8 @@ func (w *gradHead) tileRow(i, m, at int) {
 	w.times(p, w.q.from(i, 0), w.keysT, m, n, headDim, false)
 	w.times(ds, w.dy.from(i, 0), w.valuesT, m, n, headDim, false)
 	for r := range m {
-		w.delta[r] = w.vec.dot(w.dy.from(i+r, 0).data[:headDim], w.y.from(i+r, 0).data[:headDim])
+		w.delta[r] = w.dot(w.dy.from(i+r, 0).data[:headDim], w.y.from(i+r, 0).data[:headDim])
 	}
-	w.vec.softmaxGradRows(&p.data[0], &ds.data[0], p.row, m, i+1, w.scale, &w.lse[i], &w.delta[0])
+	w.softmaxGradRows(&p.data[0], &ds.data[0], p.row, m, i+1, w.scale, &w.lse[i], &w.delta[0])
 	w.times(w.dq.from(i, 0), ds, w.keys, m, headDim, n, false)
 }

@@ -148,27 +148,3 @@ func TestAttentionGradThreads(t *testing.T) {
 		}
 	})
 }
-
-func BenchmarkAttention(b *testing.B) {
-	for _, s := range []AttentionShape{{12, 4, 4, 32, 64, 64}, {16, 4, 4, 64, 128, 128}, {8, 8, 8, 64, 256, 256}, {4, 12, 12, 64, 256, 256}, {1, 8, 2, 64, 1, 256}} {
-		for l := Portable; l <= min(Best(), AVX512); l++ {
-			a := newAttentionCase[float32](rand.New(rand.NewPCG(1, 2)), s)
-			// Half of all pairs of tokens, two products forward and five backward.
-			pairs := float64(s.Batch*s.Heads*s.Queries) * float64(2*s.Keys-s.Queries+1) / 2
-			name := fmt.Sprintf("B%dH%dT%dD%d/%v", s.Batch, s.Heads, s.Keys, s.HeadDim, l)
-			run := func(what string, products float64, f func()) {
-				b.Run(name+"/"+what, func(b *testing.B) {
-					defer SetLevel(SetLevel(l))
-					for b.Loop() {
-						f()
-					}
-					reportRate(b, products*pairs*float64(s.HeadDim))
-				})
-			}
-			run("forward", 2, a.forward)
-			if s.Queries == s.Keys {
-				run("backward", 5, a.backward)
-			}
-		}
-	}
-}

@@ -1,17 +1,13 @@
 package kernel
 
-import (
-	"math"
-	"sync"
-)
+import "math"
 
 // An attention is one call of Attention or AttentionGrad in float32. It goes
 // through the queries of a head one row of tiles at a time, so that their
 // scores stay in the first-level cache, and no tile lies wholly behind the
 // mask.
 type attention struct {
-	*gemmTiles
-	vec   *vectorKernels
+	*vectorKernels
 	s     AttentionShape
 	scale float32
 	q     []float32
@@ -32,7 +28,7 @@ type headMemory struct {
 	top, sum, delta [maxRows]float32 // of each query in a row of tiles
 }
 
-var headMemories = sync.Pool{New: func() any { return new(headMemory) }}
+var headMemories freeList[headMemory]
 
 // head returns the view of one head in a matrix of rows ld long.
 func (a *attention) head(x []float32, ld, firstRow, head int) matrix[float32] {
@@ -83,8 +79,8 @@ func (a *attention) forwardHead(y, lse []float32, bh, first, last int) {
 	s := a.s
 	b, h := bh/s.Heads, bh%s.Heads
 	kvh := h * s.KVHeads / s.Heads
-	memory := headMemories.Get().(*headMemory)
-	defer headMemories.Put(memory)
+	memory := headMemories.take()
+	defer headMemories.put(memory)
 	seen := s.Keys - s.Queries + last
 	keys := a.panels(&memory.keys, a.head(a.k, a.ldk, b*s.Keys, kvh).transposed(), s.HeadDim, seen)
 	values := a.panels(&memory.values, a.head(a.v, a.ldv, b*s.Keys, kvh), seen, s.HeadDim)
@@ -94,10 +90,10 @@ func (a *attention) forwardHead(y, lse []float32, bh, first, last int) {
 		m := min(a.rows, last-i)
 		n := s.Keys - s.Queries + i + m
 		a.times(p, q.from(i, 0), keys, m, n, s.HeadDim, false)
-		a.vec.softmaxRows(&p.data[0], p.row, m, n-m+1, a.scale, &memory.top[0], &memory.sum[0])
+		a.softmaxRows(&p.data[0], p.row, m, n-m+1, a.scale, &memory.top[0], &memory.sum[0])
 		a.times(out.from(i, 0), p, values, m, s.HeadDim, n, false)
 		for r, sum := range memory.sum[:m] {
-			a.vec.scale(out.from(i+r, 0).data[:s.HeadDim], 1/sum)
+			a.vectorKernels.scale(out.from(i+r, 0).data[:s.HeadDim], 1/sum)
 			if lse != nil {
 				lse[bh*s.Queries+i+r] = memory.top[r]*a.scale + float32(math.Log(float64(sum)))
 			}

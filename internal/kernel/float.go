@@ -36,7 +36,7 @@ type vectorKernels struct {
 	normalize     func(y, x, gain []float32, inv float32)
 	weightedDot   func(a, b, weight []float32) float32
 	rmsNormGrad   func(dx, dgain, dy, x, gain []float32, inv, pull float32)
-	rope          func(a, b, cos, sin []float32, sign float32)
+	rope          func(x, cos, sin []float32, sign float32)
 }
 
 // vector returns the kernels that F has at the active level, or nil if it has

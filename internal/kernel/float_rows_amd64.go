@@ -82,18 +82,26 @@ func rmsNormGradAVX2(dx []float32, dgain []float32, dy []float32, x []float32, g
 //	}
 func rmsNormGradAVX512(dx []float32, dgain []float32, dy []float32, x []float32, gain []float32, inv float32, pull float32)
 
-// ropeAVX2 rotates pairs in place.
+// ropeAVX2 rotates the pairs of all heads in place; there is at least one.
 //
-//	for i := range a {
-//		s := sin[i] * sign
-//		a[i], b[i] = a[i]*cos[i]-b[i]*s, b[i]*cos[i]+a[i]*s
+//	half := len(cos)
+//	for ; len(x) > 0; x = x[2*half:] {
+//		a, b := x[:half], x[half:2*half]
+//		for i := range a {
+//			s := sin[i] * sign
+//			a[i], b[i] = a[i]*cos[i]-b[i]*s, b[i]*cos[i]+a[i]*s
+//		}
 //	}
-func ropeAVX2(a []float32, b []float32, cos []float32, sin []float32, sign float32)
+func ropeAVX2(x []float32, cos []float32, sin []float32, sign float32)
 
-// ropeAVX512 rotates pairs in place.
+// ropeAVX512 rotates the pairs of all heads in place; there is at least one.
 //
-//	for i := range a {
-//		s := sin[i] * sign
-//		a[i], b[i] = a[i]*cos[i]-b[i]*s, b[i]*cos[i]+a[i]*s
+//	half := len(cos)
+//	for ; len(x) > 0; x = x[2*half:] {
+//		a, b := x[:half], x[half:2*half]
+//		for i := range a {
+//			s := sin[i] * sign
+//			a[i], b[i] = a[i]*cos[i]-b[i]*s, b[i]*cos[i]+a[i]*s
+//		}
 //	}
-func ropeAVX512(a []float32, b []float32, cos []float32, sin []float32, sign float32)
+func ropeAVX512(x []float32, cos []float32, sin []float32, sign float32)

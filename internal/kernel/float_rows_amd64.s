@@ -481,104 +481,120 @@ l_grad_done:
 	VZEROUPPER
 	RET
 
-// func ropeAVX2(a []float32, b []float32, cos []float32, sin []float32, sign float32)
+// func ropeAVX2(x []float32, cos []float32, sin []float32, sign float32)
 // Requires: AVX, FMA3
-TEXT ·ropeAVX2(SB), NOSPLIT, $0-100
-	MOVQ         a_base+0(FP), AX
-	MOVQ         b_base+24(FP), CX
-	MOVQ         cos_base+48(FP), DX
-	MOVQ         sin_base+72(FP), BX
-	VBROADCASTSS sign+96(FP), Y0
-	MOVQ         a_len+8(FP), SI
-	XORQ         DI, DI
-	SUBQ         $0x08, SI
-	JLT          l_pair_tail
+TEXT ·ropeAVX2(SB), NOSPLIT, $0-76
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_len+8(FP), CX
+	MOVQ         cos_len+32(FP), BX
+	MOVQ         cos_base+24(FP), SI
+	MOVQ         sin_base+48(FP), DI
+	VBROADCASTSS sign+72(FP), Y0
+	LEAQ         (AX)(CX*4), CX
+
+head:
+	LEAQ (AX)(BX*4), DX
+	MOVQ BX, R8
+	XORQ R9, R9
+	SUBQ $0x08, R8
+	JLT  l_pair_tail
 
 l_pair_loop:
-	VMOVUPS     (AX)(DI*1), Y1
-	VMOVUPS     (CX)(DI*1), Y2
-	VMOVUPS     (DX)(DI*1), Y3
-	VMOVUPS     (BX)(DI*1), Y4
+	VMOVUPS     (AX)(R9*1), Y1
+	VMOVUPS     (DX)(R9*1), Y2
+	VMOVUPS     (SI)(R9*1), Y3
+	VMOVUPS     (DI)(R9*1), Y4
 	VMULPS      Y0, Y4, Y4
 	VMULPS      Y4, Y2, Y5
 	VMULPS      Y4, Y1, Y4
 	VFMSUB213PS Y5, Y3, Y1
 	VFMADD213PS Y4, Y3, Y2
-	VMOVUPS     Y1, (AX)(DI*1)
-	VMOVUPS     Y2, (CX)(DI*1)
-	ADDQ        $0x20, DI
-	SUBQ        $0x08, SI
+	VMOVUPS     Y1, (AX)(R9*1)
+	VMOVUPS     Y2, (DX)(R9*1)
+	ADDQ        $0x20, R9
+	SUBQ        $0x08, R8
 	JGE         l_pair_loop
 
 l_pair_tail:
-	ADDQ        $0x08, SI
+	ADDQ        $0x08, R8
 	JE          l_pair_done
-	LEAQ        float_rows_lanes<>+0(SB), R8
-	NEGQ        SI
-	VMOVUPS     64(R8)(SI*4), Y1
-	VMASKMOVPS  (AX)(DI*1), Y1, Y2
-	VMASKMOVPS  (CX)(DI*1), Y1, Y3
-	VMASKMOVPS  (DX)(DI*1), Y1, Y4
-	VMASKMOVPS  (BX)(DI*1), Y1, Y5
+	LEAQ        float_rows_lanes<>+0(SB), R10
+	NEGQ        R8
+	VMOVUPS     64(R10)(R8*4), Y1
+	VMASKMOVPS  (AX)(R9*1), Y1, Y2
+	VMASKMOVPS  (DX)(R9*1), Y1, Y3
+	VMASKMOVPS  (SI)(R9*1), Y1, Y4
+	VMASKMOVPS  (DI)(R9*1), Y1, Y5
 	VMULPS      Y0, Y5, Y5
-	VMULPS      Y5, Y3, Y0
+	VMULPS      Y5, Y3, Y6
 	VMULPS      Y5, Y2, Y5
-	VFMSUB213PS Y0, Y4, Y2
+	VFMSUB213PS Y6, Y4, Y2
 	VFMADD213PS Y5, Y4, Y3
-	VMASKMOVPS  Y2, Y1, (AX)(DI*1)
-	VMASKMOVPS  Y3, Y1, (CX)(DI*1)
+	VMASKMOVPS  Y2, Y1, (AX)(R9*1)
+	VMASKMOVPS  Y3, Y1, (DX)(R9*1)
 
 l_pair_done:
+	LEAQ (AX)(BX*8), AX
+	CMPQ AX, CX
+	JNE  head
 	VZEROUPPER
 	RET
 
-// func ropeAVX512(a []float32, b []float32, cos []float32, sin []float32, sign float32)
+// func ropeAVX512(x []float32, cos []float32, sin []float32, sign float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·ropeAVX512(SB), NOSPLIT, $0-100
-	MOVQ         a_base+0(FP), AX
-	MOVQ         b_base+24(FP), CX
-	MOVQ         cos_base+48(FP), DX
-	MOVQ         sin_base+72(FP), BX
-	VBROADCASTSS sign+96(FP), Z0
-	MOVQ         a_len+8(FP), SI
-	XORQ         DI, DI
-	SUBQ         $0x10, SI
-	JLT          l_pair_tail
+TEXT ·ropeAVX512(SB), NOSPLIT, $0-76
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_len+8(FP), CX
+	MOVQ         cos_len+32(FP), BX
+	MOVQ         cos_base+24(FP), SI
+	MOVQ         sin_base+48(FP), DI
+	VBROADCASTSS sign+72(FP), Z0
+	LEAQ         (AX)(CX*4), CX
+
+head:
+	LEAQ (AX)(BX*4), DX
+	MOVQ BX, R8
+	XORQ R9, R9
+	SUBQ $0x10, R8
+	JLT  l_pair_tail
 
 l_pair_loop:
-	VMOVUPS     (AX)(DI*1), Z1
-	VMOVUPS     (CX)(DI*1), Z2
-	VMOVUPS     (DX)(DI*1), Z3
-	VMOVUPS     (BX)(DI*1), Z4
+	VMOVUPS     (AX)(R9*1), Z1
+	VMOVUPS     (DX)(R9*1), Z2
+	VMOVUPS     (SI)(R9*1), Z3
+	VMOVUPS     (DI)(R9*1), Z4
 	VMULPS      Z0, Z4, Z4
 	VMULPS      Z4, Z2, Z5
 	VMULPS      Z4, Z1, Z4
 	VFMSUB213PS Z5, Z3, Z1
 	VFMADD213PS Z4, Z3, Z2
-	VMOVUPS     Z1, (AX)(DI*1)
-	VMOVUPS     Z2, (CX)(DI*1)
-	ADDQ        $0x40, DI
-	SUBQ        $0x10, SI
+	VMOVUPS     Z1, (AX)(R9*1)
+	VMOVUPS     Z2, (DX)(R9*1)
+	ADDQ        $0x40, R9
+	SUBQ        $0x10, R8
 	JGE         l_pair_loop
 
 l_pair_tail:
-	ADDQ        $0x10, SI
+	ADDQ        $0x10, R8
 	JE          l_pair_done
-	MOVL        $0xffffffff, R8
-	BZHIL       SI, R8, R8
-	KMOVW       R8, K1
-	VMOVUPS.Z   (AX)(DI*1), K1, Z1
-	VMOVUPS.Z   (CX)(DI*1), K1, Z2
-	VMOVUPS.Z   (DX)(DI*1), K1, Z3
-	VMOVUPS.Z   (BX)(DI*1), K1, Z4
+	MOVL        $0xffffffff, R10
+	BZHIL       R8, R10, R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (AX)(R9*1), K1, Z1
+	VMOVUPS.Z   (DX)(R9*1), K1, Z2
+	VMOVUPS.Z   (SI)(R9*1), K1, Z3
+	VMOVUPS.Z   (DI)(R9*1), K1, Z4
 	VMULPS      Z0, Z4, Z4
-	VMULPS      Z4, Z2, Z0
+	VMULPS      Z4, Z2, Z5
 	VMULPS      Z4, Z1, Z4
-	VFMSUB213PS Z0, Z3, Z1
+	VFMSUB213PS Z5, Z3, Z1
 	VFMADD213PS Z4, Z3, Z2
-	VMOVUPS     Z1, K1, (AX)(DI*1)
-	VMOVUPS     Z2, K1, (CX)(DI*1)
+	VMOVUPS     Z1, K1, (AX)(R9*1)
+	VMOVUPS     Z2, K1, (DX)(R9*1)
 
 l_pair_done:
+	LEAQ (AX)(BX*8), AX
+	CMPQ AX, CX
+	JNE  head
 	VZEROUPPER
 	RET

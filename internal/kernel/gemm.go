@@ -64,15 +64,30 @@ func matrix32[F Float](x matrix[F]) matrix[float32] {
 	return matrix[float32]{f32(x.data), x.row, x.col}
 }
 
-// gemmRow is row i of a product.
+// gemmRow is row i of a product: it reads b along its rows in memory.
 func gemmRow[F Float](c []F, a matrix[F], i int, b matrix[F], k int, add bool) {
 	if !add {
 		clear(c)
 	}
-	for p := range k {
-		x := a.data[i*a.row+p*a.col]
+	if b.col != 1 {
 		for j := range c {
-			c[j] += x * b.data[p*b.row+j*b.col]
+			sum := c[j]
+			for p, w := range b.data[j*b.col : j*b.col+k] {
+				sum += a.data[i*a.row+p*a.col] * w
+			}
+			c[j] = sum
 		}
+		return
+	}
+	for p := range k {
+		axpy(c, a.data[i*a.row+p*a.col], b.data[p*b.row:])
+	}
+}
+
+// axpy computes y += a*x.
+func axpy[F Float](y []F, a F, x []F) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] += a * x[i]
 	}
 }

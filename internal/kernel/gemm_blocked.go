@@ -1,7 +1,5 @@
 package kernel
 
-import "sync"
-
 // gemmTiles are the parts that a float32 product is built of at one level.
 type gemmTiles struct {
 	rows, cols int // of the largest tile
@@ -41,7 +39,7 @@ type packing struct {
 	block [max(blockM*(blockK+copyPad), blockK*(blockM+copyPad))]float32
 }
 
-var packings = sync.Pool{New: func() any { return new(packing) }}
+var packings freeList[packing]
 
 // taskFlops is how many multiply-adds are worth a goroutine.
 const taskFlops = 1 << 19
@@ -80,8 +78,8 @@ func (g *product) rectangle(i0, i1, j0, j1 int) {
 	if i1-i0 == 1 && g.b.row == 1 && g.k%8 == 0 {
 		j0 = g.oneRow(i0, j0, j1)
 	}
-	s := packings.Get().(*packing)
-	defer packings.Put(s)
+	s := packings.take()
+	defer packings.put(s)
 	for p := 0; p < g.k; p += blockK {
 		k := min(blockK, g.k-p)
 		for i := i0; i < i1; i += blockM {

@@ -109,23 +109,35 @@ func MulTernary[F Float](y []F, ldy int, x []int8, sx []F, w *Ternary, sw F, row
 	if rows == 0 || w.out == 0 {
 		return
 	}
-	y, x, sx = y[:(rows-1)*ldy+w.out], x[:rows*w.in], sx[:rows]
+	p := ternaryProduct[F]{y: y[:(rows-1)*ldy+w.out], ldy: ldy, x: x[:rows*w.in], sx: sx[:rows], w: w, sw: sw}
 	if k := integers(); k != nil {
-		mulTernaryTiles(k, y, ldy, x, sx, w, sw, rows)
-		return
+		p.tiles(k)
+	} else {
+		p.portable()
 	}
-	mulTernaryPortable(y, ldy, x, sx, w, sw, rows)
 }
 
-func mulTernaryPortable[F Float](y []F, ldy int, x []int8, sx []F, w *Ternary, sw F, rows int) {
-	chunks(w.out, max(1, grain/max(1, rows*w.in)), func(lo, hi int) {
+// ternaryProduct is one call of MulTernary.
+type ternaryProduct[F Float] struct {
+	y   []F
+	ldy int
+	x   []int8
+	sx  []F
+	w   *Ternary
+	sw  F
+}
+
+func (p *ternaryProduct[F]) portable() {
+	in := p.w.in
+	chunks(p.w.out, max(1, grain/max(1, len(p.x))), func(lo, hi int) {
 		buf := taskSpace()
 		defer buf.release()
-		codes := grow(&buf.int8, w.blocks()*panelDepth)
+		codes := grow(&buf.int8, p.w.blocks()*panelDepth)
 		for o := lo; o < hi; o++ {
-			w.unpackRow(codes, o)
-			for r := range rows {
-				y[r*ldy+o] = F(dot8(x[r*w.in:(r+1)*w.in], codes)) * F(sx[r]*sw)
+			p.w.unpackRow(codes, o)
+			for r, s := range p.sx {
+				sum := dot8(p.x[r*in:(r+1)*in], codes)
+				p.y[r*p.ldy+o] = F(sum) * F(s*p.sw)
 			}
 		}
 	})

@@ -25,23 +25,24 @@ func checkMulTernary(t *testing.T, rng *rand.Rand, x, codes []int8, rows, out, i
 			want[r*ldy+o] = float32(sum) * float32(sx[r]*sw)
 		}
 	}
-	y := newFenced(rows*ldy, float32(-5))
-	MulTernary(y.s, ldy, fencedCopy(x, 99).s, sx, &w, sw, rows)
-	same(t, "y", y.s, want)
-	y.check(t, "y")
+	x = fencedCopy(x, 99).s
+	eachIntLevel(t, func(t *testing.T) {
+		y := newFenced(rows*ldy, float32(-5))
+		MulTernary(y.s, ldy, x, sx, &w, sw, rows)
+		same(t, "y", y.s, want)
+		y.check(t, "y")
+	})
 }
 
 func TestMulTernary(t *testing.T) {
-	eachIntLevel(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(1, 2))
-		for range 60 {
-			rows, out, in := pick(rng)%100, pick(rng), pick(rng)
-			checkMulTernary(t, rng, random8(rng, rows*in, -128, 127), random8(rng, out*in, -1, 1), rows, out, in)
-		}
-		for rows := range 26 {
-			checkMulTernary(t, rng, random8(rng, rows*70, -128, 127), random8(rng, 40*70, -1, 1), rows, 40, 70)
-		}
-	})
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		rows, out, in := pick(rng)%100, pick(rng), pick(rng)
+		checkMulTernary(t, rng, random8(rng, rows*in, -128, 127), random8(rng, out*in, -1, 1), rows, out, in)
+	}
+	for rows := range 26 {
+		checkMulTernary(t, rng, random8(rng, rows*70, -128, 127), random8(rng, 40*70, -1, 1), rows, 40, 70)
+	}
 }
 
 // TestMulTernaryExtremes would overflow the 16-bit lanes, or lose bits of a
@@ -55,38 +56,38 @@ func TestMulTernaryExtremes(t *testing.T) {
 		}
 		return s
 	}
-	eachIntLevel(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(3, 4))
-		for _, x := range []int8{127, -128} {
-			for _, w := range []int8{1, -1} {
-				for _, rows := range []int{1, 2, 5, 12} {
-					checkMulTernary(t, rng, fill(rows*in, x), fill(3*in, w), rows, 3, in)
-				}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, x := range []int8{127, -128} {
+		for _, w := range []int8{1, -1} {
+			for _, rows := range []int{1, 2, 5, 12} {
+				checkMulTernary(t, rng, fill(rows*in, x), fill(3*in, w), rows, 3, in)
 			}
 		}
-	})
+	}
 }
 
 func TestTernaryPack(t *testing.T) {
-	eachIntLevel(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(5, 6))
-		var w, fresh Ternary
-		for range 80 {
-			out, in := pick(rng), pick(rng)
-			codes := random8(rng, out*in, -1, 1)
-			w.Pack(fencedCopy(codes, 77).s, out, in)
+	rng := rand.New(rand.NewPCG(5, 6))
+	var w Ternary // its storage is used again
+	for range 60 {
+		out, in := pick(rng), pick(rng)
+		codes := random8(rng, out*in, -1, 1)
+		var want Ternary
+		portably(func() { want.Pack(codes, out, in) })
+		row := make([]int8, want.blocks()*panelDepth)
+		for o := range out {
+			want.unpackRow(row, o)
+			same(t, "codes", row[:in], codes[o*in:(o+1)*in])
+		}
+		codes = fencedCopy(codes, 77).s
+		eachIntLevel(t, func(t *testing.T) {
+			w.Pack(codes, out, in)
 			if w.Out() != out || w.In() != in {
 				t.Fatalf("shape %d, %d, want %d, %d", w.Out(), w.In(), out, in)
 			}
-			portably(func() { fresh.Pack(codes, out, in) })
-			same(t, "panels", w.panels, fresh.panels)
-			row := make([]int8, w.blocks()*panelDepth)
-			for o := range out {
-				w.unpackRow(row, o)
-				same(t, "codes", row[:in], codes[o*in:(o+1)*in])
-			}
-		}
-	})
+			same(t, "panels", w.panels, want.panels)
+		})
+	}
 }
 
 func TestMulTernaryFloat64(t *testing.T) {
@@ -108,7 +109,6 @@ func FuzzMulTernary(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, rows, out, in uint16) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		r, o, i := int(rows%64), int(out%600), int(in%600)
-		defer SetLevel(SetLevel(Level(seed % 4)))
 		checkMulTernary(t, rng, random8(rng, r*i, -128, 127), random8(rng, o*i, -1, 1), r, o, i)
 	})
 }

@@ -34,57 +34,50 @@ func (t *ternaryTiles) panel(sums []int32, x []int8, ldx, rows int, panel []byte
 // taskProducts is how many products of integers are worth a goroutine.
 const taskProducts = 1 << 20
 
-// mulTernaryTiles divides the product into tasks: tiles of rows and, when
-// these are few, parts of the panels.
-func mulTernaryTiles[F Float](k *integerKernels, y []F, ldy int, x []int8, sx []F, w *Ternary, sw F, rows int) {
+// tiles divides the product into tasks: some tiles of rows with all panels or,
+// when there are few tiles, one with a part of the panels.
+func (p *ternaryProduct[F]) tiles(k *integerKernels) {
+	rows, out, in := len(p.sx), p.w.out, p.w.in
 	tiles := (rows + tileRows - 1) / tileRows
-	panels := (w.out + panelOutputs - 1) / panelOutputs
-	parts := max(1, min(4*Threads()/tiles, panels, tileRows*w.out*w.in/taskProducts))
-	if rows < tileRows {
-		parts = max(1, min(parts, rows*w.out*w.in/taskProducts))
-	}
-	Parallel(tiles*parts, func(task int) {
-		p := task % parts
-		t := ternaryTask{Ternary: w, integerKernels: k, firstPanel: panels * p / parts, lastPanel: panels * (p + 1) / parts}
-		r := task / parts * tileRows
-		n := min(tileRows, rows-r)
-		mulTernaryRows(&t, y[r*ldy:], ldy, x[r*w.in:(r+n)*w.in], sx[r:r+n], sw)
+	panels := (out + panelOutputs - 1) / panelOutputs
+	products := min(rows, tileRows) * out * in // of a tile
+	together := min(tiles, 1+taskProducts/max(1, products))
+	parts := max(1, min(4*Threads()/tiles, panels, products/taskProducts))
+	Parallel((tiles+together-1)/together*parts, func(task int) {
+		part, first := task%parts, task/parts*together
+		for t := first; t < min(tiles, first+together); t++ {
+			p.tile(k, t*tileRows, panels*part/parts, panels*(part+1)/parts)
+		}
 	})
 }
 
-// A ternaryTask is some panels of a product.
-type ternaryTask struct {
-	*Ternary
-	*integerKernels
-	firstPanel, lastPanel int
-}
-
-// mulTernaryRows multiplies up to tileRows rows. It copies them: filled up
-// with zeros to whole blocks, and at distances that keep the rows out of each
-// other's cache sets.
-func mulTernaryRows[F Float](t *ternaryTask, y []F, ldy int, x []int8, sx []F, sw F) {
+// tile multiplies up to tileRows rows with the panels from first to last. It
+// copies the rows: filled up with zeros to whole blocks, and at distances that
+// keep them out of each other's cache sets.
+func (p *ternaryProduct[F]) tile(k *integerKernels, row, first, last int) {
 	buf := taskSpace()
 	defer buf.release()
-	rows := len(sx)
-	ldx := paddedRow(t.in)
-	copied := grow(&buf.int8, tileRows*ldx)
+	w, rows := p.w, min(tileRows, len(p.sx)-row)
+	ldx := paddedRow(w.in)
+	x := grow(&buf.int8, tileRows*ldx)
 	sums := grow(&buf.int32, tileRows*stripCols)
-	var rowSums [tileRows]int32
+	var offsets [tileRows]int32 // sums of x, since the packed codes are weight+1
 	for r := range rows {
-		line := copied[r*ldx : (r+1)*ldx]
-		clear(line[copy(line, x[r*t.in:(r+1)*t.in]):])
-		rowSums[r] = t.sumBytes(&line[0], len(line))
+		line := x[r*ldx : (r+1)*ldx]
+		clear(line[copy(line, p.x[(row+r)*w.in:(row+r+1)*w.in]):])
+		offsets[r] = k.sumBytes(&line[0], len(line))
 	}
-	size := t.blocks() * panelBlock
-	for first := t.firstPanel; first < t.lastPanel; first += stripCols / panelOutputs {
-		last := min(t.lastPanel, first+stripCols/panelOutputs)
-		for p := first; p < last; p++ {
-			t.ternary.panel(sums[(p-first)*panelOutputs:], copied, ldx, rows, t.panels[p*size:(p+1)*size], t.blocks())
+	size := w.blocks() * panelBlock
+	for ; first < last; first += stripCols / panelOutputs {
+		end := min(last, first+stripCols/panelOutputs)
+		for i := first; i < end; i++ {
+			k.ternary.panel(sums[(i-first)*panelOutputs:], x, ldx, rows, w.panels[i*size:(i+1)*size], w.blocks())
 		}
 		o := first * panelOutputs
-		n := min(last*panelOutputs, t.out) - o
+		n := min(end*panelOutputs, w.out) - o
 		for r := range rows {
-			scaleSums(y[r*ldy+o:r*ldy+o+n], sums[r*stripCols:][:n], rowSums[r], F(sx[r]*sw))
+			y := p.y[(row+r)*p.ldy+o:][:n]
+			scaleSums(y, sums[r*stripCols:][:n], offsets[r], F(p.sx[row+r]*p.sw))
 		}
 	}
 }

@@ -38,19 +38,20 @@ const gainRows = 64
 // dx: [rows, dim] and dgain: [dim].
 func RMSNormGrad[F Float](dx, dgain []F, dy, x, gain, inv []F, rows, dim int) {
 	blocks := (rows + gainRows - 1) / gainRows
-	partial := make([]F, blocks*dim)
+	w := callSpace()
+	defer w.release()
+	partial := floats[F](w, blocks*dim)
+	clear(partial)
 	Parallel(blocks, func(b int) {
 		sum := partial[b*dim : (b+1)*dim]
 		for r := b * gainRows; r < min(rows, (b+1)*gainRows); r++ {
-			row := [2]int{r * dim, (r + 1) * dim}
-			rmsNormGradRow(dx[row[0]:row[1]], sum, dy[row[0]:row[1]], x[row[0]:row[1]], gain[:dim], inv[r])
+			lo, hi := r*dim, (r+1)*dim
+			rmsNormGradRow(dx[lo:hi], sum, dy[lo:hi], x[lo:hi], gain[:dim], inv[r])
 		}
 	})
 	clear(dgain[:dim])
 	for b := range blocks {
-		for i, v := range partial[b*dim : (b+1)*dim] {
-			dgain[i] += v
-		}
+		Add(dgain[:dim], dgain[:dim], partial[b*dim:(b+1)*dim])
 	}
 }
 

@@ -41,10 +41,10 @@ type job struct {
 
 	seats   int // how many more workers may join
 	waiting bool
-	done    chan struct{} // one value when waiting is set and busy falls to 0
+	done    sync.Mutex // locked while waiting is set; busy falling to 0 unlocks it
 }
 
-var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
+var jobs freeList[job]
 
 func init() {
 	pool.threads.Store(int32(runtime.GOMAXPROCS(0)))

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // RopeTable fills the tables of the rotary embedding (Su et al. 2021,
 // equation 34): cos, sin: [positions, headDim/2], of the angles
@@ -18,9 +21,12 @@ func RopeTable[F Float](cos, sin []F, positions, headDim int, base float64) {
 
 // Rope rotates, in place, the first heads*headDim columns of x: [rows, ld].
 // In each head element i and element i + headDim/2 are one pair (the layout of
-// GPT-NeoX). Row r stands at position start + r%tokens. cos and sin are
+// GPT-NeoX), so headDim must be even. Row r stands at position start + r%tokens. cos and sin are
 // RopeTable's. With inverse set it turns the other way, which is the gradient.
 func Rope[F Float](x []F, cos, sin []F, rows, ld, heads, headDim, tokens, start int, inverse bool) {
+	if headDim%2 != 0 || headDim <= 0 {
+		panic(fmt.Sprintf("kernel: Rope rotates pairs: headDim %d is not even", headDim))
+	}
 	half := headDim / 2
 	chunks(rows, 1+grain/max(1, heads*headDim), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
@@ -36,12 +42,11 @@ func ropeRow[F Float](x, cos, sin []F, inverse bool) {
 	if inverse {
 		sign = -1
 	}
-	v := vector[F]()
-	for ; len(x) >= 2*half && half > 0; x = x[2*half:] {
-		if v != nil {
-			v.rope(f32(x[:half]), f32(x[half:2*half]), f32(cos), f32(sin), float32(sign))
-			continue
-		}
+	if v := vector[F](); v != nil && len(x) > 0 {
+		v.rope(f32(x), f32(cos), f32(sin), float32(sign))
+		return
+	}
+	for ; len(x) > 0; x = x[2*half:] {
 		for i, c := range cos {
 			s := sign * sin[i]
 			a, b := x[i], x[half+i]

@@ -16,7 +16,7 @@ import (
 func sample() []Tensor {
 	return []Tensor{
 		{"bytes", []int{3}, []uint8{7, 8, 9}},
-		{"blocks.0.q", []int{2, 3}, []float32{1, -2.5, 0, float32(math.Inf(1)), 1e-40, -0.0}},
+		{"blocks.0.q", []int{2, 3}, []float32{1, -2.5, 0, float32(math.Inf(1)), 1e-40, float32(math.Copysign(0, -1))}},
 		{"tokens", []int{2, 2}, []int32{1, -1, 1 << 30, -1 << 31}},
 		{"half", []int{4}, Float16{0x3c00, 0xc000, 0x7c00, 0x0001}},
 		{"brain", []int{2}, BFloat16{0x3f80, 0xc020}},

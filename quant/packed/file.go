@@ -83,6 +83,9 @@ func Decode(b []byte) (*File, error) {
 	if err := f.checkIndex(); err != nil {
 		return nil, fmt.Errorf("section index: %w", err)
 	}
+	if err := f.checkPadding(); err != nil {
+		return nil, err
+	}
 	return f, nil
 }
 
@@ -112,6 +115,31 @@ func (f *File) checkIndex() error {
 	}
 	if next != f.header.size {
 		return fmt.Errorf("the last tensor ends at byte %d of %d", next, f.header.size)
+	}
+	return nil
+}
+
+// checkPadding checks that the bytes between sections and tensors are zero.
+func (f *File) checkPadding() error {
+	end := int64(headerSize)
+	zero := func(what string, offset, length int64) error {
+		for _, c := range f.b[end:offset] {
+			if c != 0 {
+				return fmt.Errorf("padding before %s: not zero: the file is damaged", what)
+			}
+		}
+		end = offset + length
+		return nil
+	}
+	for i, s := range f.header.sections {
+		if err := zero("section "+sectionNames[i], s.offset, s.length); err != nil {
+			return err
+		}
+	}
+	for _, t := range f.index {
+		if err := zero("tensor "+t.Name, t.Offset, t.Length); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -187,27 +215,11 @@ func (f *File) Model() (*Model, error) {
 	return m, nil
 }
 
-// Verify checks every tensor, and that the bytes between tensors are zero;
-// the rest was checked when the file was opened. The error names all damaged
-// parts.
+// Verify checks every tensor; the rest was checked when the file was opened.
+// The error names all tensors that are damaged.
 func (f *File) Verify() error {
 	var errs []error
-	end := int64(headerSize)
-	gap := func(what string, next int64) {
-		for _, c := range f.b[end:next] {
-			if c != 0 {
-				errs = append(errs, fmt.Errorf("padding before %s: not zero: the file is damaged", what))
-				return
-			}
-		}
-	}
-	for i, s := range f.header.sections {
-		gap("section "+sectionNames[i], s.offset)
-		end = s.offset + s.length
-	}
 	for _, t := range f.index {
-		gap("tensor "+t.Name, t.Offset)
-		end = t.Offset + t.Length
 		if _, err := f.Load(t.Name); err != nil {
 			errs = append(errs, err)
 		}

@@ -49,9 +49,10 @@
 //
 // # Trust
 //
-// Open checks the header, the sections and the index before it uses them;
-// [File.Load] checks a tensor; [File.Verify] checks every byte of the file.
-// A damaged byte is reported with the section or tensor that it lies in.
+// Open checks the header, the sections, the index and the padding before it
+// uses them; [File.Load] checks a tensor, [File.Verify] all of them. A damaged
+// byte, wherever it lies, is reported with the section or tensor that it
+// belongs to.
 package packed
 
 import (

@@ -104,13 +104,23 @@ func rmsNormGrad(w width) {
 }
 
 func rope(w width) {
-	w.function("rope", "(a, b, cos, sin []float32, sign float32)", "rotates pairs in place.",
-		"for i := range a {",
-		"\ts := sin[i] * sign",
-		"\ta[i], b[i] = a[i]*cos[i]-b[i]*s, b[i]*cos[i]+a[i]*s",
+	w.function("rope", "(x, cos, sin []float32, sign float32)", "rotates the pairs of all heads in place; there is at least one.",
+		"half := len(cos)",
+		"for ; len(x) > 0; x = x[2*half:] {",
+		"\ta, b := x[:half], x[half:2*half]",
+		"\tfor i := range a {",
+		"\t\ts := sin[i] * sign",
+		"\t\ta[i], b[i] = a[i]*cos[i]-b[i]*s, b[i]*cos[i]+a[i]*s",
+		"\t}",
 		"}")
-	a, b, cos, sin, sign := base("a"), base("b"), base("cos"), base("sin"), w.broadcast("sign")
-	w.eachVector("pair", length("a"), func(t tail, at element) {
+	a, stop, b, half := base("x"), length("x"), GP64(), length("cos")
+	cos, sin, sign := base("cos"), base("sin"), w.broadcast("sign")
+	LEAQ(Mem{Base: a, Index: stop, Scale: 4}, stop)
+	Label("head")
+	LEAQ(Mem{Base: a, Index: half, Scale: 4}, b)
+	n := GP64()
+	MOVQ(half, n)
+	w.eachVector("pair", n, func(t tail, at element) {
 		x, y, c, s := t.value(at(a)), t.value(at(b)), t.value(at(cos)), t.value(at(sin))
 		VMULPS(sign, s, s)
 		ys, xs := w.new(), w.new()
@@ -121,5 +131,8 @@ func rope(w width) {
 		t.store(x, at(a))
 		t.store(y, at(b))
 	})
+	LEAQ(Mem{Base: a, Index: half, Scale: 8}, a)
+	CMPQ(a, stop)
+	JNE(LabelRef("head"))
 	end()
 }

@@ -13,6 +13,7 @@ func init() {
 		for _, w := range []width{ymm, zmm} {
 			bits := map[bool]string{false: "256", true: "512"}[w.wide()]
 			peak("vpmaddubsw"+bits, w, func(a, b, dst VecPhysical) { VPMADDUBSW(a, b, dst) })
+			peak("vfmadd231ps"+bits, w, func(a, b, dst VecPhysical) { VFMADD231PS(a, b, dst) })
 			peak("vpmaddwd"+bits, w, func(a, b, dst VecPhysical) { VPMADDWD(a, b, dst) })
 		}
 	}

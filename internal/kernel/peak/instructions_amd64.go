@@ -13,11 +13,17 @@ func vpdpwssd512(n int)
 // vpmaddubsw256 executes the instruction 12*n times on registers.
 func vpmaddubsw256(n int)
 
+// vfmadd231ps256 executes the instruction 12*n times on registers.
+func vfmadd231ps256(n int)
+
 // vpmaddwd256 executes the instruction 12*n times on registers.
 func vpmaddwd256(n int)
 
 // vpmaddubsw512 executes the instruction 12*n times on registers.
 func vpmaddubsw512(n int)
+
+// vfmadd231ps512 executes the instruction 12*n times on registers.
+func vfmadd231ps512(n int)
 
 // vpmaddwd512 executes the instruction 12*n times on registers.
 func vpmaddwd512(n int)

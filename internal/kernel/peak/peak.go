@@ -1,14 +1,14 @@
-// Package peak measures how many products a second the processor's integer
-// instructions can do when nothing but registers takes part: what benchmarks
-// of package kernel compare themselves with.
+// Package peak measures how many products a second the processor's
+// multiplying instructions can do when nothing but registers takes part: what
+// benchmarks of package kernel compare themselves with.
 package peak
 
 import "time"
 
-// An Instruction multiplies and adds up packed integers.
+// An Instruction multiplies and adds up packed numbers.
 type Instruction struct {
 	Name     string
-	Products int // of integers, that one instruction does
+	Products int // that one instruction does
 	run      func(n int)
 }
 

@@ -12,4 +12,7 @@ var (
 	VPMADDWD512   = Instruction{"VPMADDWD zmm", 32, vpmaddwd512}
 	VPMADDUBSW256 = Instruction{"VPMADDUBSW ymm", 32, vpmaddubsw256}
 	VPMADDWD256   = Instruction{"VPMADDWD ymm", 16, vpmaddwd256}
+
+	VFMADD231PS512 = Instruction{"VFMADD231PS zmm", 16, vfmadd231ps512}
+	VFMADD231PS256 = Instruction{"VFMADD231PS ymm", 8, vfmadd231ps256}
 )

@@ -1,0 +1,102 @@
+package data
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// goText is about n bytes of the Go source tree.
+func goText(tb testing.TB, n int) []byte {
+	tb.Helper()
+	c, err := openGoSource(context.Background())
+	if err != nil {
+		tb.Skipf("no Go source tree: %v", err)
+	}
+	var text []byte
+	for _, path := range c.(*fileCorpus).documents {
+		file, err := os.ReadFile(path)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if text = append(text, file...); len(text) >= n {
+			break
+		}
+	}
+	return text
+}
+
+// trained is a BPE tokenizer of text.
+func trained(tb testing.TB, text []byte, vocab int) *Tokenizer {
+	tb.Helper()
+	words, err := wordsOf([]piece{{text: text}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tokens, merges, err := trainBPE(context.Background(), words.counts, vocab, func(int) {})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	t, err := newBPE(tokens, merges, false)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return t
+}
+
+func BenchmarkSplit(b *testing.B) {
+	text := goText(b, 8<<20)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		for i := 0; i < len(text); {
+			i = wordEnd(text, i)
+		}
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	text := goText(b, 8<<20)
+	for _, size := range []struct {
+		name  string
+		vocab int
+	}{{"4096", 4096}, {"32768", 32768}} {
+		b.Run(size.name, func(b *testing.B) {
+			t := trained(b, text, size.vocab)
+			ids := make([]int32, 0, len(text))
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				ids = t.Encode(ids[:0], text)
+			}
+		})
+	}
+}
+
+// BenchmarkTrainVocabulary counts the words of a text on one core and learns 4096 tokens.
+func BenchmarkTrainVocabulary(b *testing.B) {
+	text := goText(b, 8<<20)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		trained(b, text, 4096)
+	}
+}
+
+func BenchmarkOpenCached(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "go.txt")
+	text := goText(b, 8<<20)
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		b.Fatal(err)
+	}
+	cfg, dir := DefaultConfig(), b.TempDir()
+	cfg.Path = path
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		d, err := Open(context.Background(), cfg, dir, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

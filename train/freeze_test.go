@@ -1,0 +1,179 @@
+package train
+
+import (
+	"cmp"
+	"go/build"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"trefoil/data"
+	"trefoil/export"
+	"trefoil/infer"
+	"trefoil/layers"
+	"trefoil/quant/packed"
+)
+
+// goText writes some real Go code to a file.
+func goText(t *testing.T) string {
+	t.Helper()
+	source := filepath.Join(build.Default.GOROOT, "src", "fmt", "print.go")
+	text, err := os.ReadFile(source)
+	if err != nil {
+		t.Skipf("no Go source to train on: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "print.go.txt")
+	if err := os.WriteFile(path, text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What was trained is, bit for bit, what is shipped: on real text, every
+// linear layer of the packed file gives the outputs of the graph, the logits
+// are the same, and so are 200 tokens of greedy text, far beyond the context.
+func TestPackedModelEqualsGraph(t *testing.T) {
+	for _, activation := range []string{"silu", "relu2"} {
+		t.Run(activation, func(t *testing.T) {
+			c := tinyConfig(t)
+			c.Data.Path, c.Data.Tokenizer.Kind, c.Data.Tokenizer.Vocab = goText(t), data.BPE, 400
+			c.Model.Activation, c.Model.Dim, c.Model.FF, c.Model.Context = activation, 48, 100, 40
+			c.Train.Steps, c.Train.EvalEvery = 300, 150
+			dir := filepath.Join(t.TempDir(), "run")
+			train(t, c, Options{Dir: dir})
+
+			run, err := export.Load(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, "model.trefoil")
+			if _, err := run.Export(path, export.Options{Float: packed.Float32, Percentile: 99.9}); err != nil {
+				t.Fatal(err)
+			}
+			model, err := infer.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := frozen(t, dir, run)
+			compareLayers(t, n, model, run.Heldout.Tokens)
+			compareGreedy(t, n, model, run.Heldout.Tokens[:5])
+		})
+	}
+}
+
+// frozen returns the network of a run's exported checkpoint, for one sequence.
+func frozen(t *testing.T, dir string, run *export.Run) *Network {
+	t.Helper()
+	n, err := NewNetwork(run.Model, run.Config.Quantization, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	if _, err := loadCheckpoint(bestPath(dir), n.Model.Parameters(), nil); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := run.Config.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Quantize(withoutNoise(plan.At(run.Config.Train.Steps)), 0)
+	return n
+}
+
+// evaluate runs the network on tokens, filled up to its context, and returns
+// the logits of the last of them.
+func (n *Network) evaluateTokens(t *testing.T, tokens []int32) []float32 {
+	t.Helper()
+	clear(n.Inputs)
+	copy(n.Inputs, tokens)
+	if err := n.Evaluate(); err != nil {
+		t.Fatal(err)
+	}
+	vocab := n.Model.Config.Vocab
+	return n.Logits()[(len(tokens)-1)*vocab : len(tokens)*vocab]
+}
+
+func compareLayers(t *testing.T, n *Network, model *infer.Model, tokens []int32) {
+	t.Helper()
+	context := n.Model.Config.Context
+	outputs := map[string][]float32{}
+	tapped := model.WithTap(func(name string, _, y []float32, _ int) { outputs[name] = slices.Clone(y) })
+	logits, err := tapped.Logits(tokens[:context], 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.evaluateTokens(t, tokens[:context])
+	for _, b := range n.Model.Blocks {
+		for _, joined := range b.Inputs() {
+			y := graphOutput(t, n, joined)
+			width := len(y) / context
+			column := 0
+			for _, l := range joined {
+				out := l.Weight.Shape[0]
+				got := outputs[l.Weight.Name]
+				if len(got) != context*out {
+					t.Fatalf("%s: %d outputs in the packed model, want %d", l.Weight.Name, len(got), context*out)
+				}
+				for r := range context {
+					if want := y[r*width+column : r*width+column+out]; !slices.Equal(got[r*out:(r+1)*out], want) {
+						t.Fatalf("%s: row %d differs between packed model and graph", l.Weight.Name, r)
+					}
+				}
+				column += out
+			}
+		}
+	}
+	if !slices.Equal(logits, n.Logits()) {
+		t.Error("the logits of packed model and graph differ")
+	}
+}
+
+// graphOutput returns the value of the product that reads a layer's weight.
+func graphOutput(t *testing.T, n *Network, joined []*layers.BitLinear) []float32 {
+	t.Helper()
+	for _, node := range n.logits.Graph().AllNodes() {
+		if node.Op() != nil && node.Op().String() == "Linear" && strings.Contains(describe(node), joined[0].Weight.Name) {
+			return node.Value().Data().([]float32)
+		}
+	}
+	t.Fatalf("no product with %s in the graph", joined[0].Weight.Name)
+	return nil
+}
+
+func compareGreedy(t *testing.T, n *Network, model *infer.Model, prompt []int32) {
+	t.Helper()
+	session := model.NewSession()
+	tokens, fresh := slices.Clone(prompt), prompt
+	for i := range 200 {
+		logits, err := session.Append(fresh...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		window := tokens[infer.WindowStart(len(tokens), n.Model.Config.Context):]
+		graph := n.evaluateTokens(t, window)
+		if !slices.Equal(logits, graph) {
+			t.Errorf("token %d: the logits differ", i)
+		}
+		next := argmax(graph)
+		if got := argmax(logits); got != next {
+			t.Fatalf("token %d: packed model %d, graph %d", i, got, next)
+		}
+		fresh = []int32{next}
+		tokens = append(tokens, next)
+	}
+	if changes := len(slices.Compact(slices.Clone(tokens))); changes < 100 {
+		t.Errorf("only %d changes of token: the text says little that could differ: %v", changes, tokens)
+	}
+}
+
+func argmax(x []float32) int32 {
+	best := int32(0)
+	for i := range x {
+		if cmp.Compare(x[i], x[best]) > 0 {
+			best = int32(i)
+		}
+	}
+	return best
+}
