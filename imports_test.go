@@ -18,6 +18,7 @@ var rooms = []struct {
 	path    string
 	outside []string
 }{
+	{"internal/kernel/peak", []string{"golang.org/x/sys/cpu"}},
 	{"internal/kernel", []string{"golang.org/x/sys/cpu"}},
 	{"internal/atomicfile", nil},
 	{"internal/safetensors", nil},
@@ -32,7 +33,7 @@ var rooms = []struct {
 	{"export", nil},
 	{"nn", gorgonia},
 	{"layers", gorgonia},
-	{"train", append([]string{"gonum.org/v1/plot", "codeberg.org/go-fonts"}, gorgonia...)},
+	{"train", append([]string{"gonum.org/v1/plot", "golang.org/x/image/font"}, gorgonia...)},
 	{"cmd/train", []string{"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 	{"cmd/export", []string{"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 	{"cmd/generate", []string{"golang.org/x/term"}},

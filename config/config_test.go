@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"trefoil/arch"
+	"trefoil/quant"
 	"trefoil/schedule"
 )
 
@@ -229,7 +230,7 @@ func TestSetInsidePhases(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := c.Quantization.Phases
-	if p[0].Share != 0.5 || p[1].Share != 0.5 || *p[0].Noise != (schedule.Noise{Kind: schedule.Uniform}) {
+	if p[0].Share != 0.5 || p[1].Share != 0.5 || *p[0].Noise != (quant.Noise{Kind: quant.UniformNoise}) {
 		t.Errorf("%+v", p)
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"trefoil/data"
+	"trefoil/quant"
 	"trefoil/schedule"
 )
 
@@ -26,11 +27,11 @@ func Default() Config {
 			EvalEvery: 100, EvalBatches: 10,
 		},
 		Quantization: schedule.Quantization{
-			Weights:      schedule.Weights{Bits: schedule.TernaryBits, Scale: schedule.AbsMean},
+			Weights:      schedule.Weights{Bits: schedule.TernaryBits, Scale: quant.AbsMean},
 			Activations:  schedule.Activations{Bits: 8},
-			Estimator:    schedule.Identity,
+			Estimator:    quant.Identity,
 			GradientBits: 16,
-			Noise:        schedule.Noise{Kind: schedule.NoNoise, Strength: 1, Block: 8, Share: 0.5},
+			Noise:        quant.Noise{Kind: quant.NoNoise, Strength: 1, Block: 8, Share: 0.5},
 			Phases: []schedule.Phase{
 				{Name: "blend", Share: 0.3, Lambda: schedule.Lambda{Shape: schedule.Linear, From: 0, To: 1}},
 				{Name: "ternary", Share: 0.7, Lambda: schedule.Lambda{Shape: schedule.Step, From: 0, To: 1}},

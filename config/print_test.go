@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"trefoil/quant"
 	"trefoil/schedule"
 )
 
@@ -16,7 +17,7 @@ func everything() Config {
 	c.Data.Field = "yes: # no"
 	c.Quantization.Phases = []schedule.Phase{
 		{Name: "true", Share: 0.1, Layers: []string{"blocks.0.*", "*.[qk]"}, Lambda: schedule.Lambda{Shape: schedule.Sigmoid, From: 0.25, To: 0.5},
-			Weights: &schedule.Weights{Bits: 32}, Activations: &schedule.Activations{Bits: 4}, Noise: &schedule.Noise{Kind: schedule.Block, Block: 3}},
+			Weights: &schedule.Weights{Bits: 32}, Activations: &schedule.Activations{Bits: 4}, Noise: &quant.Noise{Kind: quant.BlockNoise, Block: 3}},
 		{Name: "same", Share: 0.2, Lambda: schedule.Lambda{Shape: schedule.Step, To: 1}, Weights: &schedule.Weights{}},
 		{Name: "ternary", Share: 0.7, Lambda: schedule.Lambda{Shape: schedule.Step, To: 1}},
 	}

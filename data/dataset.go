@@ -24,8 +24,8 @@ type Dataset struct {
 // build the model by [Tokenizer.Vocab].
 //
 // progress, if not nil, is told the stage and how much of it is done: bytes of the
-// corpus in "index", "vocabulary" and "encode", tokens in "merges". It is called from one
-// goroutine at a time. Cancelling ctx ends Open with the cause.
+// corpus in "index", "vocabulary" and "encode", tokens in "merges". A total that is not
+// known is -1; that of a JSONL file is its size. It is called from one goroutine at a time. Cancelling ctx ends Open with the cause.
 func Open(ctx context.Context, cfg Config, cacheDir string, progress func(stage string, done, total int64)) (*Dataset, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

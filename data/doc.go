@@ -13,6 +13,15 @@
 // A [Tokenizer] is byte-level BPE with the split of GPT-2, single characters,
 // single bytes, or whatever a Hugging Face tokenizer.json describes.
 //
+// # The Go source tree
+//
+// The path [GoSource] stands for the .go files below $(go env GOROOT)/src that someone has
+// written. Left out are tests (_test.go), the folders testdata and vendor, files that
+// say "// Code generated ... DO NOT EDIT.", and tables: files of at least 50 elements of
+// composite literals on lines of their own, where these are more than half of the lines
+// that are not blank. The text differs from one version of Go to the next, and so do
+// the tokens.
+//
 // # Documents
 //
 // Where a corpus has more than one document, each is followed by the special
@@ -26,9 +35,20 @@
 //
 // A document is held out when the first 8 bytes of the SHA-256 of its name, read
 // as a big-endian fraction of 1, are below [Config.Holdout]. Its name is its path
-// below the corpus folder with forward slashes, or its number (from 1) in a JSONL
+// below the corpus folder with forward slashes, or its line number (from 1) in a JSONL
 // file. So the split depends neither on the machine nor on the order of files on
 // disk, and a document added later moves no other. If that leaves one side empty,
 // the document with the lowest fraction is held out, or the highest is trained on. A
 // corpus of one document is cut by position instead: its last share is held out.
+//
+// A BPE vocabulary is learned from the training documents alone. A vocabulary of characters
+// takes in those of the held-out documents, so that every text can be encoded.
+//
+// # Large corpora
+//
+// Text is read in pieces of about a megabyte, and memory holds a few for each core. A
+// document is cut only where that leaves its ids as they are: for BPE before white space
+// that follows something else, since no word of GPT-2's split crosses such a place and none
+// depends on what is beyond it. A vocabulary of more than 512 MB of text is learned
+// from every second, third, ... piece.
 package data

@@ -15,7 +15,7 @@ import (
 	"trefoil/internal/atomicfile"
 )
 
-// key is the hash of the version and the parts: what a cached file depends on.
+// cacheKey is the hash of all that a cached file depends on, and of the version.
 func cacheKey(format string, parts ...any) [sha256.Size]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%d "+format, append([]any{tokenVersion}, parts...)...))
 }

@@ -47,7 +47,7 @@ func (r *Run) Freeze(o Options) *packed.Model {
 	}
 	ternary := q.Weights.Bits != schedule.Float
 	if ternary {
-		m.Config.Quantization.WeightScale = q.Weights.Scale
+		m.Config.Quantization.WeightScale = string(q.Weights.Scale)
 	}
 	for _, p := range r.Model.Parameters() {
 		t := packed.Tensor{Name: p.Name, Type: o.Float, Shape: p.Shape, Values: r.Weights[p.Name]}
@@ -55,7 +55,7 @@ func (r *Run) Freeze(o Options) *packed.Model {
 			t.Activation = &packed.Activation{Bits: q.Activations.Bits}
 			if ternary {
 				t.Type, t.Codes = packed.Ternary, make([]int8, p.Size())
-				t.Scale, t.Values = quant.Ternarize(t.Codes, t.Values, quant.Scale(q.Weights.Scale)), nil
+				t.Scale, t.Values = quant.Ternarize(t.Codes, t.Values, q.Weights.Scale), nil
 			}
 		}
 		m.Tensors = append(m.Tensors, t)

@@ -13,7 +13,7 @@
 // the float values in the same node.
 //
 // Rounding has a zero derivative almost everywhere. The fake-quant nodes use
-// a straight-through estimator instead ([Estimator]).
+// a straight-through estimator instead ([trefoil/quant.Estimator]).
 //
 // Operations are whole: attention with its rotary embedding, a norm, a gate
 // and the loss are one node each, backed by trefoil/internal/kernel. They

@@ -52,7 +52,7 @@ type WeightQuantizer struct {
 	Scale quant.Scale
 	// Estimator is the derivative used for rounding; empty means identity.
 	// It is read when the gradient is built.
-	Estimator Estimator
+	Estimator quant.Estimator
 	// Lambda blends: the node's value is W + Lambda (Q(W) - W).
 	Lambda float64
 	// Noise disturbs the blended weights. With it the codes are not exact.
@@ -114,7 +114,7 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 		return nil
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-		if q.Estimator.isIdentity() {
+		if isIdentity(q.Estimator) {
 			return G.Nodes{grad}, nil
 		}
 		back, dx := newOp[F]("FakeQuantWeightGrad", in[0].Shape()...)
@@ -157,7 +157,7 @@ type ActivationQuantizer struct {
 	Bits int
 	// Estimator is the derivative used for rounding; empty means identity.
 	// It is read when the gradient is built.
-	Estimator Estimator
+	Estimator quant.Estimator
 	// Lambda blends: the node's value is X + Lambda (Q(X) - X).
 	Lambda float64
 	// GradientBits is the precision of the backward products of the linear
@@ -225,7 +225,7 @@ func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.
 		return nil
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-		if q.Estimator.isIdentity() {
+		if isIdentity(q.Estimator) {
 			return G.Nodes{grad}, nil
 		}
 		back, dx := newOp[F]("FakeQuantActivationGrad", rows, cols)

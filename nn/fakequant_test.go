@@ -63,7 +63,7 @@ func TestFakeQuantWeightBlends(t *testing.T) {
 // The derivative of rounding is zero almost everywhere, so the estimators are
 // checked against their formulas written out by hand.
 func TestEstimatorsOfWeights(t *testing.T) {
-	for _, e := range []Estimator{"", Identity, Clipped, Tanh} {
+	for _, e := range []quant.Estimator{"", quant.Identity, quant.Clipped, quant.Tanh} {
 		for _, lambda := range []float64{0.5, 1} {
 			b := newBench(t, [][]int{{6, 9}}, func(in []*G.Node) (*G.Node, error) {
 				return FakeQuantWeight(in[0], &WeightQuantizer{Lambda: lambda, Estimator: e})
@@ -75,11 +75,11 @@ func TestEstimatorsOfWeights(t *testing.T) {
 			for i, w := range b.data[0] {
 				v, d := w/gamma, 1.0
 				switch e {
-				case Clipped:
+				case quant.Clipped:
 					if math.Abs(v) > 1.5 {
 						d = 0
 					}
-				case Tanh: // thresholds of {-1, 0, 1}: -1/2 and 1/2
+				case quant.Tanh: // thresholds of {-1, 0, 1}: -1/2 and 1/2
 					r := math.Abs(v) - 0.5
 					d = 2 * (1 - math.Pow(math.Tanh(2*r), 2)) / (2 * math.Tanh(1))
 				}
@@ -105,7 +105,7 @@ func weightsOf(b *bench) []float64 {
 func TestEstimatorOfActivations(t *testing.T) {
 	const rows, cols, bits = 3, 10, 3
 	b := newBench(t, [][]int{{rows, cols}}, func(in []*G.Node) (*G.Node, error) {
-		return FakeQuantActivation(in[0], &ActivationQuantizer{Bits: bits, Lambda: 1, Estimator: Tanh})
+		return FakeQuantActivation(in[0], &ActivationQuantizer{Bits: bits, Lambda: 1, Estimator: quant.Tanh})
 	})
 	b.run()
 	incoming, got := weightsOf(b), b.gradient(0)

@@ -1,7 +1,6 @@
 package quant
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -26,21 +25,12 @@ const (
 	BlockNoise NoiseKind = "block"
 )
 
-// NoiseKinds lists the kinds.
-func NoiseKinds() []NoiseKind {
-	return []NoiseKind{NoNoise, UniformNoise, GaussianNoise, BlockNoise}
-}
-
 // Noise is a noise model. Its zero value adds none.
 type Noise struct {
-	Kind NoiseKind
-	// Strength multiplies the noise of the kinds uniform and gaussian.
-	Strength float64
-	// Block is the number of consecutive weights that kind block quantizes
-	// or spares together.
-	Block int
-	// Share is the probability with which kind block quantizes a block.
-	Share float64
+	Kind     NoiseKind `yaml:"kind" doc:"noise on the weights while training: none, uniform, gaussian or block"`
+	Strength float64   `yaml:"strength" doc:"factor of the kinds uniform and gaussian; 1 is as strong as rounding"`
+	Block    int       `yaml:"block" doc:"consecutive weights that the kind block quantizes or spares together"`
+	Share    float64   `yaml:"share" doc:"probability with which the kind block quantizes a block"`
 }
 
 // Enabled reports whether the noise changes anything.
@@ -52,27 +42,6 @@ func (n Noise) Enabled() bool {
 		return n.Share < 1
 	}
 	return false
-}
-
-// Validate reports a kind that is not known or a number outside its range.
-func (n Noise) Validate() error {
-	switch n.Kind {
-	case "", NoNoise:
-	case UniformNoise, GaussianNoise:
-		if !(n.Strength >= 0 && n.Strength <= 16) {
-			return fmt.Errorf("noise strength %v is outside 0 to 16", n.Strength)
-		}
-	case BlockNoise:
-		if n.Block < 1 {
-			return fmt.Errorf("noise block %d: a block needs at least 1 weight", n.Block)
-		}
-		if !(n.Share >= 0 && n.Share <= 1) {
-			return fmt.Errorf("noise share %v is outside 0 to 1", n.Share)
-		}
-	default:
-		return fmt.Errorf("noise kind %q is not known: use one of %q", string(n.Kind), NoiseKinds())
-	}
-	return nil
 }
 
 // noiseChunk is how many weights share one random stream, so that the noise

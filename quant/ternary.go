@@ -1,11 +1,6 @@
 package quant
 
-import (
-	"fmt"
-	"slices"
-
-	"trefoil/internal/kernel"
-)
+import "trefoil/internal/kernel"
 
 // Scale names the rule that gives a ternary matrix its scale gamma.
 type Scale string
@@ -17,17 +12,6 @@ const (
 	// Median is gamma = median|W| (arXiv:2411.05882, section 3).
 	Median Scale = "median"
 )
-
-// Scales lists the rules.
-func Scales() []Scale { return []Scale{AbsMean, Median} }
-
-// Validate reports an unknown rule.
-func (s Scale) Validate() error {
-	if !slices.Contains(Scales(), s) {
-		return fmt.Errorf("scale %q is not known: use one of %q", string(s), Scales())
-	}
-	return nil
-}
 
 // minScale keeps the scale of an all-zero tensor away from zero, as the
 // reference implementations do.

@@ -5,16 +5,18 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"trefoil/quant"
 )
 
 // ternary is the goal of most runs: b1.58 with 8-bit activations.
 func ternary(phases ...Phase) Quantization {
 	return Quantization{
-		Weights:      Weights{TernaryBits, AbsMean},
+		Weights:      Weights{TernaryBits, quant.AbsMean},
 		Activations:  Activations{8},
-		Estimator:    Identity,
+		Estimator:    quant.Identity,
 		GradientBits: 16,
-		Noise:        Noise{Kind: NoNoise},
+		Noise:        quant.Noise{Kind: quant.NoNoise},
 		Phases:       phases,
 	}
 }
@@ -50,7 +52,7 @@ var now = Lambda{Shape: Step, To: 1}
 
 func TestTernaryFromTheStart(t *testing.T) {
 	p := plan(t, ternary(), model(2), 100)
-	want := State{Weights{1.58, AbsMean}, Activations{8}, Noise{Kind: NoNoise}, 1}
+	want := State{Weights{1.58, quant.AbsMean}, Activations{8}, quant.Noise{Kind: quant.NoNoise}, 1}
 	for _, step := range []int{0, 50, 100} {
 		for i, s := range p.At(step) {
 			if s != want {
@@ -130,19 +132,19 @@ func TestLayerByLayer(t *testing.T) {
 func TestPhaseOverrides(t *testing.T) {
 	q := ternary(
 		Phase{Name: "float weights", Share: 0.5, Lambda: now,
-			Weights: &Weights{Bits: Float}, Activations: &Activations{4}, Noise: &Noise{Kind: NoNoise}},
+			Weights: &Weights{Bits: Float}, Activations: &Activations{4}, Noise: &quant.Noise{Kind: quant.NoNoise}},
 		Phase{Name: "ternary", Share: 0.5, Lambda: now},
 	)
-	q.Noise = Noise{Gaussian, 0.5, 1, 1}
+	q.Noise = quant.Noise{Kind: quant.GaussianNoise, Strength: 0.5, Block: 1, Share: 1}
 	p := plan(t, q, model(1), 10)
-	want := State{Weights{Float, AbsMean}, Activations{4}, Noise{NoNoise, 0.5, 1, 1}, 1}
+	want := State{Weights{Float, quant.AbsMean}, Activations{4}, quant.Noise{Kind: quant.NoNoise, Strength: 0.5, Block: 1, Share: 1}, 1}
 	if got := p.At(4)[0]; got != want {
 		t.Errorf("first phase: %+v, want %+v", got, want)
 	}
 	if p.Complete(4) {
 		t.Error("complete with float weights")
 	}
-	if got := p.At(5)[0]; got != p.Final() || got.Noise.Kind != Gaussian {
+	if got := p.At(5)[0]; got != p.Final() || got.Noise.Kind != quant.GaussianNoise {
 		t.Errorf("second phase: %+v", got)
 	}
 }
@@ -178,7 +180,7 @@ func TestPlanRefuses(t *testing.T) {
 			Phase{Name: "a", Share: 1, Lambda: now, Weights: &Weights{Bits: Float}},
 		), 10, []string{"phases[0]: layer blocks.0.attention.q would end with weights of 32 bits, not 1.58"}},
 		{"another scale", ternary(
-			Phase{Name: "a", Share: 1, Lambda: now, Weights: &Weights{Scale: Median}},
+			Phase{Name: "a", Share: 1, Lambda: now, Weights: &Weights{Scale: quant.Median}},
 		), 10, []string{"phases[0]: layer blocks.0.attention.q would end with weights scaled by median, not absmean"}},
 		{"activations left at 4 bits", ternary(
 			Phase{Name: "a", Share: 1, Lambda: now, Activations: &Activations{4}},
@@ -203,10 +205,10 @@ func TestQuantizationValidate(t *testing.T) {
 		Activations:  Activations{16},
 		Estimator:    "ste",
 		GradientBits: 8,
-		Noise:        Noise{Block, math.NaN(), 0, 1.5},
+		Noise:        quant.Noise{Kind: quant.BlockNoise, Strength: math.NaN(), Block: 0, Share: 1.5},
 		Phases: []Phase{
 			{Share: 0, Layers: []string{"["}, Lambda: Lambda{"cubic", -1, 1.5}},
-			{Name: "b", Share: 1, Lambda: now, Weights: &Weights{Bits: 4}, Activations: &Activations{9}, Noise: &Noise{Kind: "pink"}},
+			{Name: "b", Share: 1, Lambda: now, Weights: &Weights{Bits: 4}, Activations: &Activations{9}, Noise: &quant.Noise{Kind: "pink"}},
 		},
 	}
 	wantErrors(t, bad.Validate(),
@@ -217,7 +219,7 @@ func TestQuantizationValidate(t *testing.T) {
 	)
 
 	overrides := ternary(Phase{Name: "b", Share: 1, Lambda: now,
-		Weights: &Weights{Bits: 4}, Activations: &Activations{9}, Noise: &Noise{Kind: "pink"}})
+		Weights: &Weights{Bits: 4}, Activations: &Activations{9}, Noise: &quant.Noise{Kind: "pink"}})
 	wantErrors(t, overrides.Validate(),
 		"phases[0].weights.bits: 4", "phases[0].activations.bits: 9", "phases[0].noise.kind: \"pink\"")
 }

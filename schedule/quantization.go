@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"path"
+
+	"trefoil/quant"
 )
 
 // Bits of a number that is not quantized.
@@ -14,44 +16,15 @@ const Float = 32
 // rounded.
 const TernaryBits = 1.58
 
-// Scales of ternary weights.
-const (
-	AbsMean = "absmean"
-	Median  = "median"
-)
-
-// Straight-through estimators.
-const (
-	Identity = "identity" // the gradient passes unchanged (BitNet)
-	Clipped  = "clipped"  // no gradient where the value is outside the grid
-	Tanh     = "tanh"     // the gradient fades with 1 - tanh^2
-)
-
-// Kinds of noise.
-const (
-	NoNoise  = "none"
-	Uniform  = "uniform"
-	Gaussian = "gaussian"
-	Block    = "block" // blocks of weights are quantized at random, the others stay float (Quant-Noise, 2004.07320)
-)
-
 // Weights says how the weights of a linear layer are quantized.
 type Weights struct {
-	Bits  float64 `yaml:"bits" doc:"1.58 (ternary) or 32 (float32)"`
-	Scale string  `yaml:"scale" doc:"scale of a ternary tensor: absmean or median"`
+	Bits  float64     `yaml:"bits" doc:"1.58 (ternary) or 32 (float32)"`
+	Scale quant.Scale `yaml:"scale" doc:"scale of a ternary tensor: absmean or median"`
 }
 
 // Activations says how the input of a linear layer is quantized.
 type Activations struct {
 	Bits int `yaml:"bits" doc:"bits of a linear layer's input, one scale a token: 2 to 8, or 32 (float32)"`
-}
-
-// Noise is added to the weights in training only.
-type Noise struct {
-	Kind     string  `yaml:"kind" doc:"noise on the weights while training: none, uniform, gaussian or block"`
-	Strength float64 `yaml:"strength" doc:"factor of the kinds uniform and gaussian; 1 is as strong as rounding"`
-	Block    int     `yaml:"block" doc:"consecutive weights in a block, for the kind block"`
-	Share    float64 `yaml:"share" doc:"share of the blocks that a step quantizes, for the kind block"`
 }
 
 // Phase is one part of a run, in the order of the run. It sets the layers that
@@ -65,7 +38,7 @@ type Phase struct {
 
 	Weights     *Weights     `yaml:"weights" doc:"in place of quantization.weights; what is left out stays"`
 	Activations *Activations `yaml:"activations" doc:"in place of quantization.activations"`
-	Noise       *Noise       `yaml:"noise" doc:"in place of quantization.noise; what is left out stays"`
+	Noise       *quant.Noise `yaml:"noise" doc:"in place of quantization.noise; what is left out stays"`
 }
 
 // SetDefaults gives a new phase what a configuration may leave out: all layers
@@ -77,12 +50,12 @@ func (p *Phase) SetDefaults() {
 // Quantization is the goal of a run and the way there. Without phases every
 // layer is quantized from the first step on.
 type Quantization struct {
-	Weights      Weights     `yaml:"weights" doc:"weights of the linear layers"`
-	Activations  Activations `yaml:"activations" doc:"inputs of the linear layers"`
-	Estimator    string      `yaml:"estimator" doc:"straight-through estimator: identity, clipped or tanh"`
-	GradientBits int         `yaml:"gradient_bits" doc:"bits of the gradient in the backward products: 16 (integer) or 32 (float32)"`
-	Noise        Noise       `yaml:"noise" doc:"noise injected into the weights"`
-	Phases       []Phase     `yaml:"phases" doc:"way to the quantized network; [] quantizes everything from step 0"`
+	Weights      Weights         `yaml:"weights" doc:"weights of the linear layers"`
+	Activations  Activations     `yaml:"activations" doc:"inputs of the linear layers"`
+	Estimator    quant.Estimator `yaml:"estimator" doc:"straight-through estimator: identity, clipped or tanh"`
+	GradientBits int             `yaml:"gradient_bits" doc:"bits of the gradient in the backward products: 16 (integer) or 32 (float32)"`
+	Noise        quant.Noise     `yaml:"noise" doc:"noise injected into the weights"`
+	Phases       []Phase         `yaml:"phases" doc:"way to the quantized network; [] quantizes everything from step 0"`
 }
 
 // Validate checks what can be known without the model; [Quantization.Plan]
@@ -91,8 +64,8 @@ func (q Quantization) Validate() error {
 	errs := []error{
 		q.Weights.validate("weights"),
 		q.Activations.validate("activations"),
-		oneOf("estimator", q.Estimator, Identity, Clipped, Tanh),
-		q.Noise.validate("noise"),
+		oneOf("estimator", q.Estimator, quant.Identity, quant.Clipped, quant.Tanh),
+		validateNoise("noise", q.Noise),
 	}
 	if q.GradientBits != 16 && q.GradientBits != Float {
 		errs = append(errs, fmt.Errorf("gradient_bits: %d is not supported: use 16 or 32", q.GradientBits))
@@ -133,8 +106,8 @@ func (q Quantization) validatePhase(at string, p Phase) error {
 	if p.Activations != nil && q.Activations.validate("") == nil {
 		errs = append(errs, own.Activations.validate(at+".activations"))
 	}
-	if p.Noise != nil && q.Noise.validate("") == nil {
-		errs = append(errs, own.Noise.validate(at+".noise"))
+	if p.Noise != nil && validateNoise("noise", q.Noise) == nil {
+		errs = append(errs, validateNoise(at+".noise", own.Noise))
 	}
 	return errors.Join(errs...)
 }
@@ -144,7 +117,7 @@ func (w Weights) validate(at string) error {
 	if w.Bits != TernaryBits && w.Bits != Float {
 		bits = fmt.Errorf("%s.bits: %v is not supported: use 1.58 (ternary) or 32 (float32)", at, w.Bits)
 	}
-	return errors.Join(bits, oneOf(at+".scale", w.Scale, AbsMean, Median))
+	return errors.Join(bits, oneOf(at+".scale", w.Scale, quant.AbsMean, quant.Median))
 }
 
 func (a Activations) validate(at string) error {
@@ -154,15 +127,15 @@ func (a Activations) validate(at string) error {
 	return fmt.Errorf("%s.bits: %d is not supported: use 2 to 8, or 32 (float32)", at, a.Bits)
 }
 
-func (n Noise) validate(at string) error {
-	if n.Kind == NoNoise {
+func validateNoise(at string, n quant.Noise) error {
+	if n.Kind == quant.NoNoise {
 		return nil
 	}
-	errs := []error{oneOf(at+".kind", n.Kind, NoNoise, Uniform, Gaussian, Block)}
+	errs := []error{oneOf(at+".kind", n.Kind, quant.NoNoise, quant.UniformNoise, quant.GaussianNoise, quant.BlockNoise)}
 	if !(n.Strength >= 0 && n.Strength <= 16) {
 		errs = append(errs, fmt.Errorf("%s.strength: %v is outside 0..16: 1 is as strong as rounding", at, n.Strength))
 	}
-	if n.Block < 1 && n.Kind == Block {
+	if n.Block < 1 && n.Kind == quant.BlockNoise {
 		errs = append(errs, fmt.Errorf("%s.block: %d is too few: a block has at least 1 weight", at, n.Block))
 	}
 	return errors.Join(append(errs, within(at+".share", n.Share, 0, 1))...)

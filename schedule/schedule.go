@@ -19,7 +19,7 @@ import (
 )
 
 // oneOf returns an error when value is not among the allowed ones.
-func oneOf(path, value string, allowed ...string) error {
+func oneOf[T ~string](path string, value T, allowed ...T) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
@@ -35,10 +35,16 @@ func within(path string, value, lo, hi float64) error {
 }
 
 // alternatives writes "a, b or c".
-func alternatives(words []string) string {
-	last := len(words) - 1
-	if last == 0 {
-		return words[0]
+func alternatives[T ~string](words []T) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(w))
 	}
-	return strings.Join(words[:last], ", ") + " or " + words[last]
+	return b.String()
 }

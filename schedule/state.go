@@ -3,6 +3,8 @@ package schedule
 import (
 	"fmt"
 	"slices"
+
+	"trefoil/quant"
 )
 
 // State is how one linear layer computes at one step. With Lambda 0 it is
@@ -10,7 +12,7 @@ import (
 type State struct {
 	Weights     Weights
 	Activations Activations
-	Noise       Noise
+	Noise       quant.Noise
 	Lambda      float64
 }
 
@@ -33,7 +35,7 @@ func (s State) short(final State) string {
 func (q Quantization) untouched(layers int) []State {
 	states := make([]State, layers)
 	for i := range states {
-		states[i] = State{q.Weights, q.Activations, Noise{Kind: NoNoise}, 0}
+		states[i] = State{q.Weights, q.Activations, quant.Noise{Kind: quant.NoNoise}, 0}
 	}
 	return states
 }
@@ -49,9 +51,9 @@ func (q Quantization) in(p Phase) State {
 		s.Activations.Bits = or(a.Bits, s.Activations.Bits)
 	}
 	if n := p.Noise; n != nil {
-		s.Noise = Noise{
-			or(n.Kind, s.Noise.Kind), or(n.Strength, s.Noise.Strength),
-			or(n.Block, s.Noise.Block), or(n.Share, s.Noise.Share),
+		s.Noise = quant.Noise{
+			Kind: or(n.Kind, s.Noise.Kind), Strength: or(n.Strength, s.Noise.Strength),
+			Block: or(n.Block, s.Noise.Block), Share: or(n.Share, s.Noise.Share),
 		}
 	}
 	return s

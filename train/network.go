@@ -40,7 +40,7 @@ func NewNetwork(c arch.Config, q schedule.Quantization, batch int, seed uint64) 
 	}
 	if quantized {
 		for _, l := range m.Linears() {
-			l.Weights.Estimator = nn.Estimator(q.Estimator)
+			l.Weights.Estimator = q.Estimator
 			l.Activations.GradientBits = q.GradientBits
 		}
 	}
@@ -138,8 +138,8 @@ func (n *Network) Quantize(states []schedule.State, step int) {
 }
 
 func setWeights(q *nn.WeightQuantizer, s schedule.State, step int) {
-	q.Scale, q.Lambda, q.Step = quant.Scale(s.Weights.Scale), s.Lambda, uint64(step)
-	q.Noise = quant.Noise{Kind: quant.NoiseKind(s.Noise.Kind), Strength: s.Noise.Strength, Block: s.Noise.Block, Share: s.Noise.Share}
+	q.Scale, q.Lambda, q.Step = s.Weights.Scale, s.Lambda, uint64(step)
+	q.Noise = s.Noise
 	if s.Weights.Bits == schedule.Float {
 		q.Lambda, q.Noise = 0, quant.Noise{}
 	}
@@ -149,7 +149,7 @@ func setWeights(q *nn.WeightQuantizer, s schedule.State, step int) {
 func withoutNoise(states []schedule.State) []schedule.State {
 	quiet := append([]schedule.State(nil), states...)
 	for i := range quiet {
-		quiet[i].Noise = schedule.Noise{}
+		quiet[i].Noise = quant.Noise{}
 	}
 	return quiet
 }

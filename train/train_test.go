@@ -14,6 +14,7 @@ import (
 
 	"trefoil/config"
 	"trefoil/internal/kernel"
+	"trefoil/quant"
 	"trefoil/schedule"
 )
 
@@ -103,7 +104,7 @@ func checkpointOf(t *testing.T, dir string) []byte {
 func TestResumeAndThreadsKeepTheBits(t *testing.T) {
 	c := tinyConfig(t)
 	c.Train.Accumulate = 2
-	c.Quantization.Noise = schedule.Noise{Kind: schedule.Uniform, Strength: 0.5, Block: 1, Share: 1}
+	c.Quantization.Noise = quant.Noise{Kind: quant.UniformNoise, Strength: 0.5, Block: 1, Share: 1}
 	c.Quantization.GradientBits = 16
 
 	whole := filepath.Join(t.TempDir(), "whole")

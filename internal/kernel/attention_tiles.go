@@ -82,14 +82,23 @@ func (a *attention) forwardHead(y, lse []float32, bh, first, last int) {
 	memory := headMemories.take()
 	defer headMemories.put(memory)
 	seen := s.Keys - s.Queries + last
-	keys := a.panels(&memory.keys, a.head(a.k, a.ldk, b*s.Keys, kvh).transposed(), s.HeadDim, seen)
+	keysT := a.head(a.k, a.ldk, b*s.Keys, kvh).transposed()
+	var keys panels
+	if last-first > 1 {
+		keys = a.panels(&memory.keys, keysT, s.HeadDim, seen)
+	}
 	values := a.panels(&memory.values, a.head(a.v, a.ldv, b*s.Keys, kvh), seen, s.HeadDim)
 	q, out := a.head(a.q, a.ldq, b*s.Queries, h), a.head(y, s.Heads*s.HeadDim, b*s.Queries, h)
 	p := matrix[float32]{grow(&memory.p, a.rows*a.scoreLD()), a.scoreLD(), 1}
 	for i := first; i < last; i += a.rows {
 		m := min(a.rows, last-i)
 		n := s.Keys - s.Queries + i + m
-		a.times(p, q.from(i, 0), keys, m, n, s.HeadDim, false)
+		if last-first == 1 { // one token: read its keys where they are
+			one := product{&a.gemmTiles, p, q.from(i, 0), keysT, 1, n, s.HeadDim, false}
+			one.rectangle(0, 1, 0, n)
+		} else {
+			a.times(p, q.from(i, 0), keys, m, n, s.HeadDim, false)
+		}
 		a.softmaxRows(&p.data[0], p.row, m, n-m+1, a.scale, &memory.top[0], &memory.sum[0])
 		a.times(out.from(i, 0), p, values, m, s.HeadDim, n, false)
 		for r, sum := range memory.sum[:m] {

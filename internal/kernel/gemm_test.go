@@ -89,20 +89,34 @@ func TestGemm(t *testing.T) {
 			shapes = append(shapes, [3]int{r.IntN(70), r.IntN(100), r.IntN(60)})
 		}
 		for _, s := range shapes {
-			m, n, k := s[0], s[1], s[2]
-			for _, g := range gemms {
-				for _, add := range []bool{false, true} {
-					a, b, c := random[float32](r, m*k), random[float32](r, k*n), random[float32](r, m*n)
-					want := widen(c.x)
-					g.f64(want, widen(a.x), widen(b.x), m, n, k, add)
-					g.f32(c.x, a.x, b.x, m, n, k, add)
-					what := fmt.Sprintf("%s %v add=%v", g.name, s, add)
-					near(t, what, c.x, want, 1e-5*(1+math.Sqrt(float64(k))))
-					c.check(t, what)
-				}
-			}
+			checkGemm(t, r, s[0], s[1], s[2])
 		}
 	})
+}
+
+func FuzzGemm(f *testing.F) {
+	f.Add(uint8(9), uint8(33), uint16(257), uint64(1))
+	f.Fuzz(func(t *testing.T, m, n uint8, k uint16, seed uint64) {
+		for l := Portable; l <= min(Best(), AVX512); l++ {
+			defer SetLevel(SetLevel(l))
+			checkGemm(t, rand.New(rand.NewPCG(seed, 0)), int(m), int(n), int(k%600))
+		}
+	})
+}
+
+func checkGemm(t *testing.T, r *rand.Rand, m, n, k int) {
+	t.Helper()
+	for _, g := range gemms {
+		for _, add := range []bool{false, true} {
+			a, b, c := random[float32](r, m*k), random[float32](r, k*n), random[float32](r, m*n)
+			want := widen(c.x)
+			g.f64(want, widen(a.x), widen(b.x), m, n, k, add)
+			g.f32(c.x, a.x, b.x, m, n, k, add)
+			what := fmt.Sprintf("%s %dx%dx%d add=%v", g.name, m, n, k, add)
+			near(t, what, c.x, want, 1e-5*(1+math.Sqrt(float64(k))))
+			c.check(t, what)
+		}
+	}
 }
 
 // TestGemmChain checks the contract on bits: every row of a product equals

@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"sync"
-	"unsafe"
-)
+import "unsafe"
 
 // rowGrain returns how many rows of cols elements make one task.
 func rowGrain(cols int) int { return max(1, grain/max(1, cols)) }
@@ -11,7 +8,6 @@ func rowGrain(cols int) int { return max(1, grain/max(1, cols)) }
 // workspace holds the buffers of one call of an integer kernel, or of one task
 // of it. They grow to what the largest needs and are used again.
 type workspace struct {
-	pool    *sync.Pool
 	float32 []float32
 	float64 []float64
 	int8    []int8
@@ -19,21 +15,9 @@ type workspace struct {
 	int32   []int32
 }
 
-// Calls pack whole operands and tasks only a few rows, so that they have pools
+// Calls pack whole operands and tasks only a few rows, so that they have lists
 // of their own: a task should not hold on to what a call has grown.
-var callSpaces, taskSpaces sync.Pool
-
-func callSpace() *workspace { return takeSpace(&callSpaces) }
-func taskSpace() *workspace { return takeSpace(&taskSpaces) }
-
-func takeSpace(pool *sync.Pool) *workspace {
-	if s, ok := pool.Get().(*workspace); ok {
-		return s
-	}
-	return &workspace{pool: pool}
-}
-
-func (s *workspace) release() { s.pool.Put(s) }
+var callSpaces, taskSpaces freeList[workspace]
 
 // cacheLine is the alignment of packed operands, in bytes: a vector load that
 // straddles two lines costs twice.

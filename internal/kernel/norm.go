@@ -38,8 +38,8 @@ const gainRows = 64
 // dx: [rows, dim] and dgain: [dim].
 func RMSNormGrad[F Float](dx, dgain []F, dy, x, gain, inv []F, rows, dim int) {
 	blocks := (rows + gainRows - 1) / gainRows
-	w := callSpace()
-	defer w.release()
+	w := callSpaces.take()
+	defer callSpaces.put(w)
 	partial := floats[F](w, blocks*dim)
 	clear(partial)
 	Parallel(blocks, func(b int) {

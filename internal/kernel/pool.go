@@ -31,17 +31,17 @@ var pool struct {
 	asleep  int
 }
 
-// A job is one call of Parallel. The fields after mu's comment are guarded by
-// pool.mu.
+// A job is one call of Parallel.
 type job struct {
 	body func(i int)
 	n    int64
 	next atomic.Int64
 	busy atomic.Int32 // workers inside run
 
+	// Guarded by pool.mu.
 	seats   int // how many more workers may join
 	waiting bool
-	done    sync.Mutex // locked while waiting is set; busy falling to 0 unlocks it
+	done    chan struct{} // one value when waiting is set and busy falls to 0
 }
 
 var jobs freeList[job]
@@ -72,14 +72,17 @@ func Parallel(n int, body func(i int)) {
 		}
 		return
 	}
-	j := jobs.Get().(*job)
+	j := jobs.take()
+	if j.done == nil {
+		j.done = make(chan struct{}, 1)
+	}
 	j.body, j.n, j.seats = body, int64(n), helpers
 	j.next.Store(0)
 	j.post(helpers)
 	j.run()
 	j.close()
 	j.body = nil
-	jobs.Put(j)
+	jobs.put(j)
 }
 
 // chunks calls body on consecutive ranges [lo, hi) that cover [0, n), in

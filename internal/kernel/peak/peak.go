@@ -15,10 +15,10 @@ type Instruction struct {
 // instructionsARun is what one call of Instruction.run executes for n = 1.
 const instructionsARun = 12
 
-// Measure returns the products a second of one thread: the best of some short
+// Measure returns the products a second of one thread: the best of many short
 // runs, since whatever disturbs one only slows it down.
 func (i Instruction) Measure() float64 {
-	const n, runs = 100_000, 8
+	const n, runs = 20_000, 100
 	best := time.Duration(1 << 62)
 	for range runs {
 		start := time.Now()

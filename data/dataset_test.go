@@ -1,0 +1,370 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func configOf(path, kind string) Config {
+	cfg := DefaultConfig()
+	cfg.Path, cfg.Tokenizer = path, TokenizerConfig{Kind: kind}
+	if kind == BPE {
+		cfg.Tokenizer.Vocab = 300
+	}
+	return cfg
+}
+
+func open(t *testing.T, cfg Config, cache string) *Dataset {
+	t.Helper()
+	d, err := Open(t.Context(), cfg, cache, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func allIDs(tokens *Tokens) []int32 {
+	ids := make([]int32, tokens.Len())
+	tokens.Read(ids, 0)
+	return ids
+}
+
+func TestOneFileIsCutByPosition(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.txt")
+	text := strings.Repeat("abc déf\n", 50) // 450 bytes
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{BPE, Char, Byte} {
+		d := open(t, configOf(path, kind), t.TempDir())
+		train, heldout := d.Tokenizer.Decode(allIDs(d.Train)), d.Tokenizer.Decode(allIDs(d.Heldout))
+		if string(train)+string(heldout) != text || len(train) != 405 {
+			t.Errorf("%s: %d bytes to train on and %d held out", kind, len(train), len(heldout))
+		}
+		if _, ok := d.Tokenizer.EndOfText(); ok || d.Documents != 1 || d.Bytes != 450 || d.HeldoutBytes != 45 {
+			t.Errorf("%s: %d documents, %d bytes, %d held out, end of text %v", kind, d.Documents, d.Bytes, d.HeldoutBytes, ok)
+		}
+	}
+	cfg := configOf(path, Byte)
+	cfg.Holdout = 0.094 // the cut at byte 407 is inside é: it moves to its end
+	d := open(t, cfg, t.TempDir())
+	if heldout := d.Tokenizer.Decode(allIDs(d.Heldout)); !strings.HasPrefix(text, string(d.Tokenizer.Decode(allIDs(d.Train)))) || !strings.HasSuffix(text, string(heldout)) {
+		t.Errorf("held out %q", heldout)
+	}
+}
+
+func TestNanoGPTSplit(t *testing.T) {
+	shakespeare(t)
+	d := open(t, configOf("../../shared/data/tinyshakespeare.txt", Char), t.TempDir())
+	if d.Tokenizer.Vocab() != 65 || d.Train.Len() != 1003854 || d.Heldout.Len() != 111540 {
+		t.Errorf("vocabulary %d, %d and %d tokens; nanoGPT has 65, 1003854 and 111540", d.Tokenizer.Vocab(), d.Train.Len(), d.Heldout.Len())
+	}
+}
+
+func manyFiles() map[string]string {
+	files := map[string]string{}
+	for i := range 60 {
+		files[fmt.Sprintf("d%d/f%d.txt", i%7, i)] = strings.Repeat(fmt.Sprintf("document %d has words; é\n", i), 3+i)
+	}
+	return files
+}
+
+func TestDocumentsAreWholeAndEndEach(t *testing.T) {
+	files := manyFiles()
+	root := writeFiles(t, files)
+	for _, kind := range []string{BPE, Char, Byte} {
+		d := open(t, configOf(root, kind), t.TempDir())
+		end, ok := d.Tokenizer.EndOfText()
+		if !ok || d.Documents != len(files) {
+			t.Fatalf("%s: %d documents, end of text %v", kind, d.Documents, ok)
+		}
+		found := 0
+		for side, tokens := range []*Tokens{d.Train, d.Heldout} {
+			ids := allIDs(tokens)
+			for len(ids) > 0 {
+				n := slices.Index(ids, end)
+				text := string(d.Tokenizer.Decode(ids[:n]))
+				var i int
+				fmt.Sscanf(text, "document %d", &i)
+				name := fmt.Sprintf("d%d/f%d.txt", i%7, i)
+				heldout := float64(fraction(name))/(1<<63)/2 < 0.1
+				if text != files[name] || heldout != (side == 1) {
+					t.Fatalf("%s: document %s is on side %d, or has another text", kind, name, side)
+				}
+				ids, found = ids[n+1:], found+1
+			}
+		}
+		if found != len(files) {
+			t.Errorf("%s: %d documents found", kind, found)
+		}
+	}
+}
+
+func TestCacheIsUsedAndChecked(t *testing.T) {
+	root, cache := writeFiles(t, manyFiles()), t.TempDir()
+	cfg := configOf(root, BPE)
+	first := open(t, cfg, cache)
+	want := allIDs(first.Train)
+	stages := map[string]bool{}
+	d, err := Open(t.Context(), cfg, cache, func(stage string, _, _ int64) { stages[stage] = true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Close() != nil || stages["encode"] || stages["vocabulary"] || !stages["index"] {
+		t.Errorf("with a cache the stages are %v", stages)
+	}
+	files, err := filepath.Glob(filepath.Join(cache, "*"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("cache has %q, %v", files, err)
+	}
+	for _, file := range files {
+		good, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, bad := range map[string][]byte{
+			"a flipped bit": flipped(good, len(good)/2), "a flipped first bit": flipped(good, 0), "another last byte": flipped(good, len(good)-1),
+			"a cut end": good[:len(good)-2], "few bytes": good[:5], "no bytes": {}, "more bytes": append(slices.Clone(good), 0, 0),
+		} {
+			// As a copy under a new name: the old file may be mapped.
+			if err := errors.Join(os.WriteFile(file+".bad", bad, 0o644), os.Rename(file+".bad", file)); err != nil {
+				t.Fatal(err)
+			}
+			d := open(t, cfg, cache)
+			if !slices.Equal(allIDs(d.Train), want) {
+				t.Errorf("%s with %s gives other tokens", filepath.Ext(file), name)
+			}
+			if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], "made again") {
+				t.Errorf("%s with %s: warnings %q", filepath.Ext(file), name, d.Warnings)
+			}
+			if again, err := os.ReadFile(file); err != nil || !slices.Equal(again, good) {
+				t.Errorf("%s with %s was not made again: %v", filepath.Ext(file), name, err)
+			}
+		}
+	}
+}
+
+func flipped(file []byte, at int) []byte {
+	file = slices.Clone(file)
+	file[at] ^= 4
+	return file
+}
+
+func TestChangesGiveOtherTokens(t *testing.T) {
+	root, cache := writeFiles(t, manyFiles()), t.TempDir()
+	cfg := configOf(root, Byte)
+	before := open(t, cfg, cache)
+	path := filepath.Join(root, "d0", "f0.txt")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[0] = 'D' // same name, same size
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	after := open(t, cfg, cache)
+	if slices.Equal(allIDs(before.Train), allIDs(after.Train)) {
+		t.Error("a changed file gives the tokens of the old one")
+	}
+	if err := os.Rename(path, filepath.Join(root, "d0", "other.txt")); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Holdout = 0.3
+	if d := open(t, cfg, cache); d.HeldoutBytes <= after.HeldoutBytes {
+		t.Error("a larger share held out changes nothing")
+	}
+}
+
+func TestTwoProcessesAtOnce(t *testing.T) {
+	root, cache := writeFiles(t, manyFiles()), t.TempDir()
+	cfg := configOf(root, BPE)
+	var sets [4]*Dataset
+	var running sync.WaitGroup
+	for i := range sets {
+		running.Go(func() {
+			d, err := Open(context.Background(), cfg, cache, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			sets[i] = d
+		})
+	}
+	running.Wait()
+	for _, d := range sets {
+		if d == nil || !slices.Equal(allIDs(d.Train), allIDs(sets[0].Train)) {
+			t.Fatal("two at once get different tokens")
+		}
+	}
+	for _, d := range sets {
+		if err := d.Close(); err != nil || d.Train.Len() != 0 {
+			t.Errorf("closed: %d tokens, %v", d.Train.Len(), err)
+		}
+	}
+}
+
+func TestRecordsAreDocuments(t *testing.T) {
+	var lines strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&lines, "{\"id\":%d,\"body\":\"record %d\\n\"}\n", i, i+1)
+	}
+	root := writeFiles(t, map[string]string{"many.jsonl": lines.String(), "one.jsonl": `{"body":"0123456789"}`})
+	cfg := configOf(filepath.Join(root, "many.jsonl"), Char)
+	cfg.Field = "body"
+	d := open(t, cfg, t.TempDir())
+	train, heldout := string(d.Tokenizer.Decode(allIDs(d.Train))), string(d.Tokenizer.Decode(allIDs(d.Heldout)))
+	for i := 1; i <= 100; i++ {
+		record := fmt.Sprintf("record %d\n"+EndOfText, i)
+		held := float64(fraction(fmt.Sprint(i)))/(1<<63)/2 < 0.1
+		if strings.Contains(train, record) == held || strings.Contains(heldout, record) != held {
+			t.Errorf("record %d: held out %v, want %v", i, !held, held)
+		}
+	}
+	if d.Documents != 100 {
+		t.Errorf("%d documents, want 100", d.Documents)
+	}
+	cfg.Path = filepath.Join(root, "one.jsonl")
+	cfg.Holdout = 0.2
+	d = open(t, cfg, t.TempDir())
+	if got := d.Tokenizer.Decode(allIDs(d.Heldout)); string(got) != "89" {
+		t.Errorf("of one record %q is held out, want its end", got)
+	}
+}
+
+func TestFileTokenizer(t *testing.T) {
+	dir := t.TempDir()
+	with, without := filepath.Join(dir, "with.json"), filepath.Join(dir, "without.json")
+	for path, end := range map[string]bool{with: true, without: false} {
+		if err := os.WriteFile(path, bytesTokenizer(t, end).JSON(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := configOf(writeFiles(t, manyFiles()), File)
+	cfg.Tokenizer.Path = with
+	if d := open(t, cfg, t.TempDir()); d.Tokenizer.Vocab() != 257 {
+		t.Errorf("vocabulary of %d, want 257", d.Tokenizer.Vocab())
+	}
+	cfg.Tokenizer.Path = "testdata/wordpiece.json"
+	if d := open(t, cfg, t.TempDir()); d.Tokenizer.Vocab() != 11 || d.Documents != len(manyFiles()) {
+		t.Errorf("WordPiece: vocabulary of %d, %d documents", d.Tokenizer.Vocab(), d.Documents)
+	}
+	cfg.Tokenizer.Path = without
+	if _, err := Open(t.Context(), cfg, t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "no special token to end a document") {
+		t.Errorf("no end of text: %v", err)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	root := writeFiles(t, map[string]string{
+		"empty.txt": "", "one.txt": "x", "zero.txt": "ab\x00cd", "latin.txt": strings.Repeat("\xe9\xe8 ab", 100), "bad.txt": "ok ok ok ok ok \xff ok ok ok",
+		"field.jsonl": `{"text":"a"}` + "\n" + `{"body":"b","n":1}`, "number.jsonl": `{"text":"a"}` + "\n" + `{"text":1}`, "broken.jsonl": `{"text":"a"}` + "\n{",
+		"null.jsonl": `{"text":null}` + "\n" + `{"text":"b"}`, "blank.jsonl": "\n\n",
+		"none/empty.txt": "", "words.json": "{}",
+	})
+	for _, c := range []struct{ path, kind, want string }{
+		{"missing.txt", Byte, "missing.txt"},
+		{"empty.txt", Byte, "is empty"},
+		{"one.txt", Byte, "too short"},
+		{"zero.txt", Byte, "byte 2 is zero"},
+		{"latin.txt", Byte, "not valid UTF-8"},
+		{"bad.txt", Char, "0xff is not valid UTF-8"},
+		{"field.jsonl", Byte, `field.jsonl:2: no field "text": set data.field to one of its fields ["body" "n"]`},
+		{"number.jsonl", Byte, `number.jsonl:2: field "text" is not a string`},
+		{"broken.jsonl", Byte, "broken.jsonl:2: not a JSON object"},
+		{"null.jsonl", BPE, `null.jsonl:1: field "text" is not a string`},
+		{"blank.jsonl", BPE, "has no text"},
+		{"none", Byte, "has no text"},
+	} {
+		_, err := Open(t.Context(), configOf(filepath.Join(root, c.path), c.kind), t.TempDir(), nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", c.path, err, c.want)
+		}
+	}
+	cfg := configOf(filepath.Join(root, "bad.txt"), File)
+	cfg.Tokenizer.Path = filepath.Join(root, "words.json")
+	if _, err := Open(t.Context(), cfg, t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "data.tokenizer.path") {
+		t.Errorf("a bad tokenizer.json gives %v", err)
+	}
+	if _, err := Open(t.Context(), configOf(root, Byte), filepath.Join(root, "one.txt"), nil); err == nil || !strings.Contains(err.Error(), "folder for caches") {
+		t.Errorf("a cache that is a file gives %v", err)
+	}
+}
+
+func TestSmallVocabularyIsReported(t *testing.T) {
+	root := writeFiles(t, map[string]string{"a.txt": strings.Repeat("ab ", 20)})
+	cfg := configOf(filepath.Join(root, "a.txt"), BPE)
+	d := open(t, cfg, t.TempDir())
+	if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], fmt.Sprintf("only %d tokens", d.Tokenizer.Vocab())) {
+		t.Errorf("warnings %q with a vocabulary of %d", d.Warnings, d.Tokenizer.Vocab())
+	}
+}
+
+func TestOpenStops(t *testing.T) {
+	root := writeFiles(t, manyFiles())
+	for _, stage := range []string{"index", "vocabulary", "encode"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cache := t.TempDir()
+		_, err := Open(ctx, configOf(root, Char), cache, func(s string, _, _ int64) {
+			if s == stage {
+				cancel()
+			}
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled in %s: %v", stage, err)
+		}
+		if files, _ := filepath.Glob(filepath.Join(cache, "*.t*")); len(files) != 0 {
+			t.Errorf("cancelled in %s: the cache has %q", stage, files)
+		}
+	}
+}
+
+func TestChangeDuringEncodingIsNoticed(t *testing.T) {
+	files := manyFiles()
+	root, cache := writeFiles(t, files), t.TempDir()
+	_, err := Open(t.Context(), configOf(root, Byte), cache, func(stage string, _, _ int64) {
+		if stage == "encode" {
+			if err := os.WriteFile(filepath.Join(root, "d0", "f0.txt"), []byte("other"), 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "changed while it was read") {
+		t.Errorf("a change gives %v", err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+	for want, change := range map[string]func(*Config){
+		"data.path":                       func(c *Config) { c.Path = "" },
+		"data.holdout: 0 ":                func(c *Config) { c.Holdout = 0 },
+		"data.holdout: 1 ":                func(c *Config) { c.Holdout = 1 },
+		"data.include[1]":                 func(c *Config) { c.Include = []string{"*", "[a"} },
+		"data.field":                      func(c *Config) { c.Path, c.Field = "a.jsonl", "" },
+		"data.tokenizer.kind":             func(c *Config) { c.Tokenizer.Kind = "words" },
+		"data.tokenizer.vocab: 100":       func(c *Config) { c.Tokenizer.Vocab = 100 },
+		"data.tokenizer.path is empty":    func(c *Config) { c.Tokenizer = TokenizerConfig{Kind: File} },
+		"data.tokenizer.path is set, but": func(c *Config) { c.Tokenizer.Path = "a.json" },
+	} {
+		cfg := DefaultConfig()
+		change(&cfg)
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package kernel
+
+import (
+	"math/rand/v2"
+	"os"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// atPageEnd returns n random numbers that end where readable memory does.
+func atPageEnd(t *testing.T, r *rand.Rand, n int) []float32 {
+	t.Helper()
+	page := os.Getpagesize()
+	size := (4*n + page - 1) / page * page
+	memory, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Munmap(memory) })
+	if err := syscall.Mprotect(memory[size:], syscall.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	x := unsafe.Slice((*float32)(unsafe.Pointer(&memory[size-4*n])), n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+// TestReadsStayInside runs kernels on operands that end at memory nobody may
+// read: one element too far crashes.
+func TestReadsStayInside(t *testing.T) {
+	eachLevel(t, func(t *testing.T, l Level) {
+		r := rand.New(rand.NewPCG(31, 32))
+		at := func(n int) []float32 { return atPageEnd(t, r, n) }
+		for _, s := range [][3]int{{1, 64, 64}, {1, 33, 8}, {5, 16, 7}, {20, 31, 9}, {64, 65, 33}, {100, 104, 40}} {
+			m, n, k := s[0], s[1], s[2]
+			for _, g := range gemms {
+				g.f32(at(m*n), at(m*k), at(k*n), m, n, k, true)
+			}
+		}
+		for _, s := range []AttentionShape{{1, 2, 1, 32, 33, 33}, {1, 1, 1, 20, 9, 9}, {2, 2, 2, 8, 17, 17}} {
+			nq, nk := s.Batch*s.Queries*s.Heads*s.HeadDim, s.Batch*s.Keys*s.KVHeads*s.HeadDim
+			ldq, ldk := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
+			y, lse, q, k, v := at(nq), at(s.Batch*s.Heads*s.Queries), at(nq), at(nk), at(nk)
+			Attention(y, lse, q, ldq, k, ldk, v, ldk, s, 0.3)
+			AttentionGrad(at(nq), ldq, at(nk), ldk, at(nk), ldk, at(nq), y, lse, q, ldq, k, ldk, v, ldk, s, 0.3)
+		}
+		for n := 1; n < 40; n++ {
+			a, b, c, d := at(n), at(n), at(n), at(n)
+			Add(a, b, c)
+			AddScaled(a, b, 0.5)
+			Scale(a, 0.5)
+			SumSquares(a)
+			FirstNonFinite(a)
+			Argmax(a)
+			Exp(a, b)
+			AdamW(a, b, make([]float32, n), d, AdamWStep{LR: 0.1, Beta1: 0.9, Beta2: 0.9, GradScale: 1, Eps: 1, Step: 1})
+			RMSNorm(a, at(1), b, c, 1, n, 1e-5)
+			RMSNormGrad(a, b, c, d, at(n), at(1), 1, n)
+			SiLUGate(a, at(2*n), 1, n)
+			SiLUGateGrad(at(2*n), a, at(2*n), 1, n)
+			ReLU2Gate(a, at(2*n), 1, n)
+			ReLU2GateGrad(at(2*n), a, at(2*n), 1, n)
+			Rope(at(2*n), a, b, 1, 2*n, 1, 2*n, 1, 0, false)
+			CrossEntropy(at(1), at(1), a, []int32{0}, 1, n)
+			CrossEntropyGrad(b, a, at(1), []int32{0}, 1, n, 1)
+		}
+	})
+}
