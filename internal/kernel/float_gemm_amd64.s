@@ -23,7 +23,7 @@ DATA float_gemm_lanes<>+120(SB)/8, $0x0000000000000000
 GLOBL float_gemm_lanes<>(SB), RODATA|NOPTR, $128
 
 // func gemmTile6x16AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmTile6x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -108,29 +108,14 @@ l_load_done_6:
 	MOVQ R9, AX
 
 l_start_6:
-	LEAQ       (AX)(CX*8), R9
-	LEAQ       (AX)(CX*4), R9
-	LEAQ       (R9)(CX*2), R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	MOVQ       b+40(FP), R9
-	MOVQ       ldb+48(FP), R10
-	SHLQ       $0x02, R10
-	MOVQ       colA+32(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+72(FP), R12
-	TESTQ      R12, R12
-	JE         l_end_6
+	MOVQ  b+40(FP), R9
+	MOVQ  ldb+48(FP), R10
+	SHLQ  $0x02, R10
+	MOVQ  colA+32(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  k+72(FP), R12
+	TESTQ R12, R12
+	JE    l_end_6
 
 l_k_6:
 	VMOVUPS      (R9), Y0
@@ -749,7 +734,7 @@ done:
 	RET
 
 // func gemmTile6x8AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmTile6x8AVX2(SB), NOSPLIT, $0-81
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -815,29 +800,14 @@ l_load_done_6:
 	MOVQ R9, AX
 
 l_start_6:
-	LEAQ       (AX)(CX*8), R9
-	LEAQ       (AX)(CX*4), R9
-	LEAQ       (R9)(CX*2), R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	PREFETCHT0 (R9)
-	ADDQ       CX, R9
-	MOVQ       b+40(FP), R9
-	MOVQ       ldb+48(FP), R10
-	SHLQ       $0x02, R10
-	MOVQ       colA+32(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+72(FP), R12
-	TESTQ      R12, R12
-	JE         l_end_6
+	MOVQ  b+40(FP), R9
+	MOVQ  ldb+48(FP), R10
+	SHLQ  $0x02, R10
+	MOVQ  colA+32(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  k+72(FP), R12
+	TESTQ R12, R12
+	JE    l_end_6
 
 l_k_6:
 	VMOVUPS      (R9), Y0
@@ -1331,7 +1301,7 @@ done:
 	RET
 
 // func gemmTile8x32AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmTile8x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ  c+0(FP), AX
 	MOVQ  ldc+8(FP), CX
@@ -1433,39 +1403,14 @@ l_load_done_8:
 	MOVQ R10, AX
 
 l_start_8:
-	LEAQ       (AX)(CX*8), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       CX, R10
-	MOVQ       b+40(FP), R10
-	MOVQ       ldb+48(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       colA+32(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+72(FP), R13
-	TESTQ      R13, R13
-	JE         l_end_8
+	MOVQ  b+40(FP), R10
+	MOVQ  ldb+48(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  colA+32(FP), R12
+	SHLQ  $0x02, R12
+	MOVQ  k+72(FP), R13
+	TESTQ R13, R13
+	JE    l_end_8
 
 l_k_8:
 	VMOVUPS      (R10), Z0
@@ -2358,7 +2303,7 @@ done:
 	RET
 
 // func gemmTile8x16AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmTile8x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ  c+0(FP), AX
 	MOVQ  ldc+8(FP), CX
@@ -2436,31 +2381,14 @@ l_load_done_8:
 	MOVQ R10, AX
 
 l_start_8:
-	LEAQ       (AX)(CX*8), R10
-	PREFETCHT0 (R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	ADDQ       CX, R10
-	PREFETCHT0 (R10)
-	ADDQ       CX, R10
-	MOVQ       b+40(FP), R10
-	MOVQ       ldb+48(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       colA+32(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+72(FP), R13
-	TESTQ      R13, R13
-	JE         l_end_8
+	MOVQ  b+40(FP), R10
+	MOVQ  ldb+48(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  colA+32(FP), R12
+	SHLQ  $0x02, R12
+	MOVQ  k+72(FP), R13
+	TESTQ R13, R13
+	JE    l_end_8
 
 l_k_8:
 	VMOVUPS      (R10), Z0

@@ -50,8 +50,8 @@ type gradInput[F Float] struct {
 
 func (g *gradInput[F]) portable() {
 	chunks(g.rows, max(1, grain/(g.out*g.in)), func(lo, hi int) {
-		buf := taskSpaces.take()
-		defer taskSpaces.put(buf)
+		buf := taskSpace()
+		defer buf.release()
 		sums := grow(&buf.int32, g.in)
 		for r := lo; r < hi; r++ {
 			clear(sums)
@@ -108,8 +108,8 @@ type gradWeight[F Float] struct {
 
 func (g *gradWeight[F]) portable() {
 	chunks(g.out, max(1, grain/(g.rows*g.in)), func(lo, hi int) {
-		buf := taskSpaces.take()
-		defer taskSpaces.put(buf)
+		buf := taskSpace()
+		defer buf.release()
 		sums := grow(&buf.int32, g.in)
 		for o := lo; o < hi; o++ {
 			for first := 0; first < g.rows; first += weightBlock {

@@ -65,8 +65,8 @@ func interleave[T int8 | int16](dst, src []T, ld, first, steps, cols, width int)
 // tiles computes the gradient in the input with the weights as the right
 // operand.
 func (g *gradInput[F]) tiles(k *integerKernels) {
-	buf := callSpaces.take()
-	defer callSpaces.put(buf)
+	buf := callSpace()
+	defer buf.release()
 	pairs := (g.out + 1) / 2
 	panels := (g.in + panelOutputs - 1) / panelOutputs
 	packed := grow(&buf.int8, panels*pairs*2*panelOutputs)
@@ -85,8 +85,8 @@ func (g *gradInput[F]) tiles(k *integerKernels) {
 // tile computes a strip of up to tileRows rows. It copies their codes, as
 // mulTernaryRows does.
 func (g *gradInput[F]) tile(k *integerKernels, packed []int8, row, col int) {
-	buf := taskSpaces.take()
-	defer taskSpaces.put(buf)
+	buf := taskSpace()
+	defer buf.release()
 	lda := paddedRow(2*g.out) / 2
 	codes := grow(&buf.int16, tileRows*lda)
 	rows := min(tileRows, g.rows-row)
@@ -113,8 +113,8 @@ func (g *gradInput[F]) tile(k *integerKernels, packed []int8, row, col int) {
 // tiles computes the gradient in the weights with the activations as the right
 // operand, a block of rows after the other.
 func (g *gradWeight[F]) tiles(k *integerKernels) {
-	buf := callSpaces.take()
-	defer callSpaces.put(buf)
+	buf := callSpace()
+	defer buf.release()
 	tiles := (g.out + tileRows - 1) / tileRows
 	panels := (g.in + panelOutputs - 1) / panelOutputs
 	left := grow(&buf.int16, tiles*tileRows*weightBlock)
@@ -156,8 +156,8 @@ func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps int)
 
 // tile computes a strip of up to tileRows outputs, for one block of rows.
 func (g *gradWeight[F]) tile(k *integerKernels, left []int16, right []int8, o, col, row, steps int) {
-	buf := taskSpaces.take()
-	defer taskSpaces.put(buf)
+	buf := taskSpace()
+	defer buf.release()
 	sums := grow(&buf.int32, tileRows*stripCols)
 	pairs := (steps + 1) / 2
 	cols := min(stripCols, g.in-col)

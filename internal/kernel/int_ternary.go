@@ -130,8 +130,8 @@ type ternaryProduct[F Float] struct {
 func (p *ternaryProduct[F]) portable() {
 	in := p.w.in
 	chunks(p.w.out, max(1, grain/max(1, len(p.x))), func(lo, hi int) {
-		buf := taskSpaces.take()
-		defer taskSpaces.put(buf)
+		buf := taskSpace()
+		defer buf.release()
 		codes := grow(&buf.int8, p.w.blocks()*panelDepth)
 		for o := lo; o < hi; o++ {
 			p.w.unpackRow(codes, o)

@@ -55,8 +55,8 @@ func (p *ternaryProduct[F]) tiles(k *integerKernels) {
 // copies the rows: filled up with zeros to whole blocks, and at distances that
 // keep them out of each other's cache sets.
 func (p *ternaryProduct[F]) tile(k *integerKernels, row, first, last int) {
-	buf := taskSpaces.take()
-	defer taskSpaces.put(buf)
+	buf := taskSpace()
+	defer buf.release()
 	w, rows := p.w, min(tileRows, len(p.sx)-row)
 	ldx := paddedRow(w.in)
 	x := grow(&buf.int8, tileRows*ldx)

@@ -8,6 +8,7 @@ func rowGrain(cols int) int { return max(1, grain/max(1, cols)) }
 // workspace holds the buffers of one call of an integer kernel, or of one task
 // of it. They grow to what the largest needs and are used again.
 type workspace struct {
+	list    *freeList[workspace]
 	float32 []float32
 	float64 []float64
 	int8    []int8
@@ -18,6 +19,18 @@ type workspace struct {
 // Calls pack whole operands and tasks only a few rows, so that they have lists
 // of their own: a task should not hold on to what a call has grown.
 var callSpaces, taskSpaces freeList[workspace]
+
+func callSpace() *workspace { return takeSpace(&callSpaces) }
+func taskSpace() *workspace { return takeSpace(&taskSpaces) }
+
+func takeSpace(list *freeList[workspace]) *workspace {
+	w := list.take()
+	w.list = list
+	return w
+}
+
+// release gives the buffers back: nobody may use them any more.
+func (w *workspace) release() { w.list.put(w) }
 
 // cacheLine is the alignment of packed operands, in bytes: a vector load that
 // straddles two lines costs twice.

@@ -23,12 +23,12 @@ func AbsMean[F Float](w []F) F {
 		return clampMin
 	}
 	blocks := (len(w) + absMeanBlock - 1) / absMeanBlock
-	buf := callSpaces.take()
-	defer callSpaces.put(buf)
+	buf := callSpace()
+	defer buf.release()
 	sums := grow(&buf.float64, blocks)
 	chunks(blocks, 8, func(lo, hi int) {
-		own := taskSpaces.take()
-		defer taskSpaces.put(own)
+		own := taskSpace()
+		defer own.release()
 		lanes := floats[F](own, absMeanLanes)
 		for b := lo; b < hi; b++ {
 			sums[b] = absSum(lanes, w[b*absMeanBlock:min(len(w), (b+1)*absMeanBlock)])
@@ -147,8 +147,8 @@ func QuantizeGradRows[F Float](codes []int16, scales []F, g []F, ldg, rows, cols
 // begins at r*ldg; rowScale is [rows], codes [rows, cols], scales [cols].
 func QuantizeGradColumns[F Float](codes []int16, scales []F, g []F, ldg int, rowScale []F, rows, cols int) {
 	codes, scales, rowScale = codes[:rows*cols], scales[:cols], rowScale[:rows]
-	buf := callSpaces.take()
-	defer callSpaces.put(buf)
+	buf := callSpace()
+	defer buf.release()
 	amax := columnMax(buf, g, ldg, rowScale, rows, cols)
 	for c, a := range amax {
 		scales[c], amax[c] = gradScale(a)

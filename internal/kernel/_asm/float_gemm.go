@@ -40,7 +40,7 @@ func gemmTile(w width, rows, vecs int) {
 		"\t\t\tc[i*ldc+j] = sum",
 		"\t\t}",
 		"\t}")
-	t := tile{w: w, most: rows, vecs: vecs}
+	t := tile{w: w, vecs: vecs}
 	t.c, t.ldc = Load(Param("c"), GP64()).(GPVirtual), stride("ldc")
 	t.a, t.rows = Load(Param("a"), GP64()).(GPVirtual), newRows("rowA")
 	if w.wide() {
@@ -86,8 +86,7 @@ func gemmTile(w width, rows, vecs int) {
 // down, the accumulators.
 type tile struct {
 	w      width
-	most   int // rows of a whole tile
-	vecs   int // in a row
+	vecs   int
 	c, ldc GPVirtual
 	a      GPVirtual
 	rows
@@ -149,9 +148,6 @@ func (t tile) emit(rows int) {
 	MOVQ(first, t.c)
 
 	Label(label("start", rows))
-	if rows == t.most {
-		t.prefetchC(rows)
-	}
 	b, ldb, colA := Load(Param("b"), GP64()).(GPVirtual), stride("ldb"), stride("colA")
 	k := Load(Param("k"), GP64())
 	TESTQ(k, k)
@@ -173,23 +169,6 @@ func (t tile) emit(rows int) {
 	JNE(LabelRef(label("k", rows)))
 	Label(label("end", rows))
 	t.moveC(rows, "store", func(l tail, r, v int, m Mem) { l.store(t.acc(r, v), m) })
-}
-
-// prefetchC asks for the next tile of c, which lies in rows far apart: its
-// loads would wait for memory with nothing else to do.
-func (t tile) prefetchC(rows int) {
-	row := GP64()
-	LEAQ(Mem{Base: t.c, Index: t.ldc, Scale: 8}, row)
-	if rows < 8 {
-		LEAQ(Mem{Base: t.c, Index: t.ldc, Scale: 4}, row)
-		LEAQ(Mem{Base: row, Index: t.ldc, Scale: 2}, row)
-	}
-	for range rows {
-		for v := 0; v < t.vecs*t.w.bytes(); v += 64 {
-			PREFETCHT0(Mem{Base: row, Disp: v})
-		}
-		ADDQ(t.ldc, row)
-	}
 }
 
 // moveC moves the tile between c and the accumulators: in whole vectors, or
