@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -31,12 +32,13 @@ Go source tree of your Go installation.
 `
 
 func main() {
-	err := run(os.Args[1:])
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout)
 	switch {
 	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
 	case errors.As(err, new(usageError)):
-		fmt.Fprintln(os.Stderr, "train:", err)
+		fmt.Fprintf(os.Stderr, "train: %v\nrun it with -h to see its usage\n", err)
 		os.Exit(2)
 	case errors.Is(err, context.Canceled):
 		os.Exit(130) // what a shell reports of an interrupted program
@@ -55,25 +57,24 @@ type assignments []string
 func (a *assignments) String() string     { return fmt.Sprint(*a) }
 func (a *assignments) Set(s string) error { *a = append(*a, s); return nil }
 
-func run(args []string) error {
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("train", flag.ContinueOnError)
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), usage)
-		flags.PrintDefaults()
-	}
+	flags.SetOutput(io.Discard) // errors are told by main
 	var set assignments
 	path := flags.String("config", "", "YAML `file`; what it leaves out is as -print-config shows")
 	out := flags.String("out", "", "run `folder` (default runs/NAME)")
 	resume := flags.String("resume", "", "continue the run in this `folder`")
 	show := flags.Bool("print-config", false, "print every field with its value and meaning, and stop")
 	flags.Var(&set, "set", "change one field, as `key=value`; may be repeated")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return usageError{err}
-	}
+	err := flags.Parse(args)
 	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		flags.SetOutput(stdout)
+		flags.PrintDefaults()
+		return nil
+	case err != nil:
+		return usageError{err}
 	case flags.NArg() > 0:
 		return usageError{fmt.Errorf("unexpected argument %q: name a configuration with -config, a field with -set", flags.Arg(0))}
 	case *resume != "" && (*path != "" || *out != "" || len(set) > 0):
@@ -88,14 +89,12 @@ func run(args []string) error {
 		return err
 	}
 	if *show {
-		return c.Print(os.Stdout)
+		return c.Print(stdout)
 	}
 	if options.Dir == "" {
 		options.Dir = filepath.Join("runs", c.Name)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return watch(ctx, c, options)
+	return watch(ctx, stdout, c, options)
 }
 
 func load(path string, set []string) (config.Config, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 // reporter writes what a run does: a line an evaluation to standard output,
 // and on a terminal a progress bar below them.
 type reporter struct {
+	out      io.Writer
 	dir      string
 	terminal bool
 	bar      *progressbar.ProgressBar
@@ -26,8 +28,8 @@ type reporter struct {
 }
 
 // watch trains and reports.
-func watch(ctx context.Context, c config.Config, o train.Options) error {
-	r := &reporter{dir: o.Dir, terminal: term.IsTerminal(int(os.Stderr.Fd())), seen: map[string]bool{}}
+func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Options) error {
+	r := &reporter{out: stdout, dir: o.Dir, terminal: term.IsTerminal(int(os.Stderr.Fd())), seen: map[string]bool{}}
 	o.Prepare, o.Ready, o.Step, o.Evaluated = r.prepare, r.ready, r.step, r.evaluated
 	state, err := train.Run(ctx, c, o)
 	r.endBar()
@@ -35,7 +37,7 @@ func watch(ctx context.Context, c config.Config, o train.Options) error {
 	case errors.Is(err, train.ErrExists):
 		return fmt.Errorf("%w: continue it with -resume %s, choose another folder with -out, or delete it", err, o.Dir)
 	case errors.Is(err, context.Canceled) && state.Step > 0:
-		fmt.Printf("\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", state.Step, c.Train.Steps, o.Dir)
+		fmt.Fprintf(stdout, "\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", state.Step, c.Train.Steps, o.Dir)
 		return err
 	case err != nil:
 		return err
@@ -47,7 +49,7 @@ func watch(ctx context.Context, c config.Config, o train.Options) error {
 func (r *reporter) prepare(stage string, done, total int64) {
 	if !r.terminal {
 		if !r.seen[stage] {
-			fmt.Printf("%s ...\n", stages[stage])
+			fmt.Fprintf(r.out, "%s ...\n", stages[stage])
 			r.seen[stage] = true
 		}
 		return
@@ -81,21 +83,21 @@ func (r *reporter) ready(p train.Plan) {
 	r.endBar()
 	d := p.Data
 	for _, w := range d.Warnings {
-		fmt.Println("note:", w)
+		fmt.Fprintln(r.out, "note:", w)
 	}
-	fmt.Printf("%s: %s documents, %s of text; %s tokens to learn from, %s held out, vocabulary %d\n",
-		p.Config.Data.Path, group(d.Documents), bytes(d.Bytes), group(d.Train.Len()), group(d.Heldout.Len()), d.Tokenizer.Vocab())
+	fmt.Fprintf(r.out, "%s: %s documents, %s of text; %s tokens to learn from, %s held out, vocabulary %d\n",
+		p.Config.Data.Path, group(d.Documents), size(d.Bytes), group(d.Train.Len()), group(d.Heldout.Len()), d.Tokenizer.Vocab())
 	what := "all float32"
 	if p.Ternary > 0 {
 		what = fmt.Sprintf("%s of them ternary", group(p.Ternary))
 	}
 	m, t := p.Config.Model, p.Config.Train
-	fmt.Printf("model: %s parameters, %s; %d layers of width %d, context %d\n", group(p.Parameters), what, m.Layers, m.Dim, m.Context)
-	fmt.Printf("run:   %s, %d steps of %s tokens by %s\n\n", r.dir, t.Steps, group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
+	fmt.Fprintf(r.out, "model: %s parameters, %s; %d layers of width %d, context %d\n", group(p.Parameters), what, m.Layers, m.Dim, m.Context)
+	fmt.Fprintf(r.out, "run:   %s, %d steps of %s tokens by %s\n\n", r.dir, t.Steps, group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
 	if p.Step > 0 {
-		fmt.Printf("continuing after step %d\n", p.Step)
+		fmt.Fprintf(r.out, "continuing after step %d\n", p.Step)
 	}
-	fmt.Println("   step  train  held-out  perplexity  accuracy  bits/byte        lr  lambda  tokens/s")
+	fmt.Fprintln(r.out, "   step  train  held-out  perplexity  accuracy  bits/byte        lr  lambda  tokens/s")
 	if r.terminal {
 		r.bar = progressbar.NewOptions(t.Steps, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("training"),
 			progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionSetItsString("steps"),
@@ -118,7 +120,7 @@ func (r *reporter) evaluated(e train.Record) {
 	if e.ValLossQuantized != nil {
 		quantized = fmt.Sprintf("  (fully quantized: %.4f)", *e.ValLossQuantized)
 	}
-	fmt.Printf("%7d  %s  %8.4f  %10.2f  %7.1f%%  %9.3f  %.2e  %6.2f  %s%s\n", e.Step, optional("%.3f", e.TrainLoss, 5),
+	fmt.Fprintf(r.out, "%7d  %s  %8.4f  %10.2f  %7.1f%%  %9.3f  %.2e  %6.2f  %s%s\n", e.Step, optional("%.3f", e.TrainLoss, 5),
 		*e.ValLoss, math.Exp(*e.ValLoss), 100**e.ValAccuracy, *e.BitsPerByte, e.LR, e.Lambda, optional("%.0f", e.TokensPerSecond, 8), quantized)
 	if r.bar != nil {
 		r.bar.RenderBlank()
@@ -133,21 +135,21 @@ func optional(format string, v *float64, width int) string {
 }
 
 func (r *reporter) summary(s train.State) error {
-	fmt.Printf("\nbest: step %d, held-out loss %.4f, perplexity %.2f, fully quantized; peak memory %s\n",
-		s.BestStep, s.BestLoss, math.Exp(s.BestLoss), bytes(train.PeakRSS()))
+	fmt.Fprintf(r.out, "\nbest: step %d, held-out loss %.4f, perplexity %.2f, fully quantized; peak memory %s\n",
+		s.BestStep, s.BestLoss, math.Exp(s.BestLoss), size(train.PeakRSS()))
 	sample, err := os.ReadFile(filepath.Join(r.dir, "sample.txt"))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\na sample:\n%s\n\n", indent(string(sample)))
+	fmt.Fprintf(r.out, "\na sample:\n%s\n\n", indent(string(sample)))
 	for _, f := range []struct{ name, what string }{
 		{"curves.png", "loss, accuracy, learning rate and lambda (also .svg)"},
 		{"metrics.jsonl", "the same as numbers"},
 		{"checkpoints", "best.safetensors and last.safetensors"},
 		{"sample.txt", "the sample above"},
 	} {
-		fmt.Printf("%-30s %s\n", filepath.Join(r.dir, f.name), f.what)
+		fmt.Fprintf(r.out, "%-30s %s\n", filepath.Join(r.dir, f.name), f.what)
 	}
-	fmt.Printf("\nnext: go run ./cmd/export %s\n", r.dir)
+	fmt.Fprintf(r.out, "\nnext: go run ./cmd/export %s\n", r.dir)
 	return nil
 }

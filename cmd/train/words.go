@@ -15,8 +15,8 @@ func group(n int) string {
 	return s
 }
 
-// bytes writes a size in the largest unit that keeps a digit before the point.
-func bytes(n int64) string {
+// size writes a size in the largest unit that keeps a digit before the point.
+func size(n int64) string {
 	const units = "kMGT"
 	v, i := float64(n), -1
 	for v >= 1000 && i < len(units)-1 {

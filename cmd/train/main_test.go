@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestMistakesOnTheCommandLine(t *testing.T) {
+	for _, args := range [][]string{
+		{"-steps", "3"},
+		{"config.yaml"},
+		{"-resume", "runs/x", "-set", "train.steps=3"},
+		{"-set"},
+	} {
+		var out bytes.Buffer
+		if err := run(context.Background(), args, &out); !errors.As(err, new(usageError)) {
+			t.Errorf("%q: %v, want a usage error", args, err)
+		}
+	}
+}
+
+func TestMistakesInValues(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing.txt")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-set", "train.step=3"}, "did you mean steps?"},
+		{[]string{"-config", missing}, missing},
+		{[]string{"-resume", t.TempDir()}, "config.yaml"},
+		{[]string{"-set", "data.path=" + missing, "-out", filepath.Join(t.TempDir(), "run")}, missing},
+	} {
+		var out bytes.Buffer
+		err := run(context.Background(), c.args, &out)
+		if err == nil || errors.As(err, new(usageError)) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q in an error", c.args, err, c.want)
+		}
+	}
+}
+
+func TestTrains(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("to be or not to be, that is the question\n", 200)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
+	args := []string{"-out", filepath.Join(dir, "run")}
+	for _, s := range []string{"data.path=" + text, "data.tokenizer.kind=char", "model.dim=32", "model.layers=1", "model.ff=64",
+		"model.context=16", "train.steps=20", "train.batch=2", "train.eval_every=10", "train.eval_batches=1"} {
+		args = append(args, "-set", s)
+	}
+	var out bytes.Buffer
+	if err := run(context.Background(), args, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"parameters", "perplexity", "     20  ", "a sample:", "curves.png", "go run ./cmd/export"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output lacks %q:\n%s", want, &out)
+		}
+	}
+	err := run(context.Background(), args, &out)
+	if err == nil || !strings.Contains(err.Error(), "-resume") {
+		t.Errorf("a second run in the folder: %v", err)
+	}
+}
