@@ -22,11 +22,12 @@ var rooms = []struct {
 	{"internal/kernel", []string{"golang.org/x/sys/cpu"}},
 	{"internal/atomicfile", nil},
 	{"internal/safetensors", nil},
+	{"internal/command", nil},
 	{"arch", nil},
 	{"quant", nil},
 	{"quant/calib", nil},
 	{"quant/packed", []string{"github.com/edsrzf/mmap-go"}},
-	{"data", []string{"github.com/sugarme/tokenizer", "github.com/edsrzf/mmap-go", "github.com/bmatcuk/doublestar/v4", "golang.org/x/text"}},
+	{"data", []string{"github.com/sugarme/tokenizer", "github.com/edsrzf/mmap-go", "github.com/bmatcuk/doublestar/v4"}},
 	{"infer", nil},
 	{"schedule", nil},
 	{"config", []string{"go.yaml.in/yaml/v3"}},
@@ -35,9 +36,10 @@ var rooms = []struct {
 	{"layers", gorgonia},
 	{"train", append([]string{"gonum.org/v1/plot", "golang.org/x/image/font"}, gorgonia...)},
 	{"cmd/train", []string{"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
-	{"cmd/export", []string{"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
+	{"cmd/export", nil},
 	{"cmd/generate", []string{"golang.org/x/term"}},
 	{"experiments/shakespeare", nil},
+	{"experiments/speed", gorgonia},
 }
 
 var gorgonia = []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm", "go4.org/unsafe/assume-no-moving-gc"}

@@ -158,6 +158,16 @@ quantization:
 	wantLines(t, err, `run.yaml:2: quantization.phases: layer blocks.1.attention.q would stay float32, for no phase names it: add a pattern that does to the last phase, or leave its layers out`)
 }
 
+// Sizes that are each in range may together be beyond any memory.
+func TestParseRefusesWhatFitsNowhere(t *testing.T) {
+	_, err := Parse("run.yaml", []byte("model: {dim: 1048576, ff: 1048576}\ntrain:\n  batch: 1000000"))
+	wantLines(t, err,
+		`run.yaml:1: model: 39582445862912 parameters are more than 17179869184: use a smaller dim, ff or layers`,
+		`run.yaml:3: train.batch: 1000000 sequences of 256 tokens are more than 16777216 in one pass: use a smaller batch and train.accumulate`)
+	_, err = Parse("run.yaml", nil, "train.eval_batches=16777216")
+	wantLines(t, err, `-set train.eval_batches=16777216: 16777216 batches of 2048 tokens are more than 1073741824: use fewer`)
+}
+
 // What can be read is checked too when something else cannot, but not what
 // follows from that.
 func TestParseReportsRangesBesideSyntax(t *testing.T) {

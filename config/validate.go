@@ -24,8 +24,34 @@ func (c Config) Validate() error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if err := c.fits(); err != nil {
+		return err
+	}
 	_, err := c.Quantization.Plan(linearLayers(model), c.Train.Steps)
 	return under("quantization", err)
+}
+
+// Bounds beyond which no computer has the memory, so that a slip of the finger
+// is an error and not the end of the process.
+const (
+	maxParameters = 1 << 34 // of the blocks
+	maxTokens     = 1 << 24 // of one pass
+	maxHeldout    = 1 << 30 // of one evaluation
+)
+
+// fits checks that valid sizes make a run that fits into some memory.
+func (c Config) fits() error {
+	var errs []error
+	if n := c.Model.Arch(1).ParameterCount(); n > maxParameters {
+		errs = append(errs, problem{"model", fmt.Sprintf("%d parameters are more than %d: use a smaller dim, ff or layers", n, maxParameters)})
+	}
+	tokens := c.Train.Batch * c.Model.Context
+	if tokens > maxTokens {
+		errs = append(errs, problem{"train.batch", fmt.Sprintf("%d sequences of %d tokens are more than %d in one pass: use a smaller batch and train.accumulate", c.Train.Batch, c.Model.Context, maxTokens)})
+	} else if tokens*c.Train.EvalBatches > maxHeldout {
+		errs = append(errs, problem{"train.eval_batches", fmt.Sprintf("%d batches of %d tokens are more than %d: use fewer", c.Train.EvalBatches, tokens, maxHeldout)})
+	}
+	return errors.Join(errs...)
 }
 
 // linearLayers lists the names of the layers that can be quantized.

@@ -104,8 +104,9 @@ func newBPE(tokens []string, merges []pairMerge, end bool) (*Tokenizer, error) {
 	return newTokenizer(byteLevel(true), model, end)
 }
 
-// newBytes is the tokenizer of single bytes: id = byte.
-func newBytes(end bool) (*Tokenizer, error) {
+// NewBytes is the tokenizer of single bytes: id = byte. With end, the end of text
+// is token 256.
+func NewBytes(end bool) (*Tokenizer, error) {
 	tokens := make([]string, 256)
 	for b := range tokens {
 		tokens[b] = string([]byte{byte(b)})

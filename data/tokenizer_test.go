@@ -28,7 +28,7 @@ func charsOf(t *testing.T, text []byte, end bool) *Tokenizer {
 
 func bytesTokenizer(t *testing.T, end bool) *Tokenizer {
 	t.Helper()
-	tok, err := newBytes(end)
+	tok, err := NewBytes(end)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestLoadTokenizer(t *testing.T) {
 }
 
 func FuzzParseTokenizer(f *testing.F) {
-	tok, err := newBytes(true)
+	tok, err := NewBytes(true)
 	if err != nil {
 		f.Fatal(err)
 	}

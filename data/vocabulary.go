@@ -17,7 +17,7 @@ func trainTokenizer(ctx context.Context, r reader, cfg TokenizerConfig, progress
 	end := r.index.documents > 1
 	switch cfg.Kind {
 	case Byte:
-		return newBytes(end)
+		return NewBytes(end)
 	case Char:
 		characters, err := collectCharacters(ctx, r, progress)
 		if err != nil {

@@ -2,7 +2,6 @@ package export
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -15,33 +14,13 @@ import (
 
 	"trefoil/arch"
 	"trefoil/config"
+	"trefoil/data"
 	"trefoil/infer"
 	"trefoil/internal/safetensors"
 	"trefoil/quant/packed"
 )
 
 const windows, vocab, length = 6, 256, 16
-
-// byteTokenizer is a tokenizer.json whose ids are bytes.
-func byteTokenizer(t *testing.T) []byte {
-	t.Helper()
-	ids, next := map[string]int{}, 256
-	for b := range 256 { // GPT-2 shows bytes that do not print as the characters from 256 on
-		r := rune(b)
-		if b < '!' || b > '~' && b < '¡' || b == 0xad {
-			r, next = rune(next), next+1
-		}
-		ids[string(r)] = b
-	}
-	out, err := json.Marshal(map[string]any{
-		"pre_tokenizer": map[string]any{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
-		"model":         map[string]any{"type": "BPE", "vocab": ids, "merges": []string{}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
 
 func writeTensors(t *testing.T, path string, metadata map[string]string, tensors []safetensors.Tensor) {
 	t.Helper()
@@ -69,7 +48,11 @@ func fakeRun(t *testing.T, assignments ...string) string {
 	if err := c.Write(filepath.Join(dir, "config.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), byteTokenizer(t), 0o644); err != nil {
+	bytes, err := data.NewBytes(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(Folder(dir).Tokenizer(), bytes.JSON(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 51))

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"trefoil/arch"
@@ -25,15 +24,6 @@ import (
 	"trefoil/internal/kernel"
 	"trefoil/internal/safetensors"
 )
-
-// stateKey is the metadata key of a checkpoint's state.
-const stateKey = "trefoil.state"
-
-// State is what an export needs to know about where a run stood.
-type State struct {
-	Step    int     `json:"step"`     // optimizer steps made
-	ValLoss float64 `json:"val_loss"` // held-out loss of the quantized graph, nats a token; 0 if never evaluated
-}
 
 // A Run is what an export reads of a run folder.
 type Run struct {
@@ -57,8 +47,7 @@ type Windows struct {
 // Load reads a run folder: its configuration, tokenizer, fixed windows and
 // the best checkpoint, or the last one if there is no best yet.
 func Load(dir string) (*Run, error) {
-	configPath := filepath.Join(dir, "config.yaml")
-	c, err := config.Load(configPath)
+	c, err := config.Load(Folder(dir).Config())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not the folder of a run, for it has no config.yaml: train one with go run ./cmd/train", dir)
 	}
@@ -76,7 +65,7 @@ func Load(dir string) (*Run, error) {
 }
 
 func (r *Run) loadTokenizer() error {
-	path := filepath.Join(r.Dir, "tokenizer.json")
+	path := Folder(r.Dir).Tokenizer()
 	var err error
 	if r.Tokenizer, err = os.ReadFile(path); err != nil {
 		return err
@@ -87,20 +76,20 @@ func (r *Run) loadTokenizer() error {
 	}
 	r.Model = r.Config.Model.Arch(t.Vocab())
 	if err := r.Model.Validate(); err != nil {
-		return fmt.Errorf("%s: model: %w", filepath.Join(r.Dir, "config.yaml"), err)
+		return fmt.Errorf("%s: model: %w", Folder(r.Dir).Config(), err)
 	}
 	return nil
 }
 
 func (r *Run) loadCheckpoint() error {
-	folder := filepath.Join(r.Dir, "checkpoints")
-	r.Checkpoint = filepath.Join(folder, "best.safetensors")
+	folder := Folder(r.Dir)
+	r.Checkpoint = folder.Best()
 	if _, err := os.Stat(r.Checkpoint); errors.Is(err, fs.ErrNotExist) {
-		r.Checkpoint = filepath.Join(folder, "last.safetensors")
+		r.Checkpoint = folder.Last()
 	}
 	f, err := safetensors.Open(r.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds no checkpoint yet: continue the run with go run ./cmd/train -resume %s", folder, r.Dir)
+		return fmt.Errorf("%s holds no checkpoint yet: continue the run with go run ./cmd/train -resume %s", folder.Checkpoints(), r.Dir)
 	}
 	if err != nil {
 		return err
@@ -113,9 +102,9 @@ func (r *Run) loadCheckpoint() error {
 }
 
 func (r *Run) readCheckpoint(f *safetensors.Reader) error {
-	if state := f.Metadata(stateKey); state != "" {
+	if state := f.Metadata(StateKey); state != "" {
 		if err := json.Unmarshal([]byte(state), &r.State); err != nil {
-			return fmt.Errorf("metadata %s: %w", stateKey, err)
+			return fmt.Errorf("metadata %s: %w", StateKey, err)
 		}
 	}
 	r.Weights = map[string][]float32{}
@@ -133,13 +122,13 @@ func (r *Run) readCheckpoint(f *safetensors.Reader) error {
 }
 
 func (r *Run) loadWindows() error {
-	path := filepath.Join(r.Dir, "evaluation.safetensors")
+	path := Folder(r.Dir).Evaluation()
 	f, err := safetensors.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	for name, w := range map[string]*Windows{"calibration": &r.Calibration, "heldout": &r.Heldout} {
+	for name, w := range map[string]*Windows{CalibrationName: &r.Calibration, HeldoutName: &r.Heldout} {
 		if *w, err = r.readWindows(f.Reader, name); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}

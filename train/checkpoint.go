@@ -4,16 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 
+	"trefoil/export"
 	"trefoil/internal/atomicfile"
 	"trefoil/internal/safetensors"
 	"trefoil/layers"
 )
-
-// StateKey is the metadata key under which a checkpoint keeps its State, as
-// JSON.
-const StateKey = "trefoil.state"
 
 // Prefixes of the optimizer's tensors in a checkpoint, before the parameter's
 // name. The parameters themselves go by their own names.
@@ -24,12 +20,9 @@ const (
 
 // State is where a run stands.
 type State struct {
-	Step   int   `json:"step"`   // updates made
+	export.State
 	Tokens int64 `json:"tokens"` // tokens learned from
-	// ValLoss, ValAccuracy and BitsPerByte are those of the parameters in this
-	// file, fully quantized, on the held-out windows; zero before the first
-	// evaluation.
-	ValLoss     float64 `json:"val_loss"`
+	// ValAccuracy and BitsPerByte belong to ValLoss.
 	ValAccuracy float64 `json:"val_accuracy"`
 	BitsPerByte float64 `json:"bits_per_byte"`
 	// BestStep and BestLoss belong to the best checkpoint so far.
@@ -41,9 +34,6 @@ type State struct {
 	PendingLoss    float64 `json:"pending_loss,omitempty"`
 	PendingSteps   int     `json:"pending_steps,omitempty"`
 }
-
-func lastPath(dir string) string { return filepath.Join(dir, "checkpoints", "last.safetensors") }
-func bestPath(dir string) string { return filepath.Join(dir, "checkpoints", "best.safetensors") }
 
 // saveCheckpoint writes the parameters and the state, and the optimizer's
 // memory unless it is nil.
@@ -66,7 +56,7 @@ func saveCheckpoint(path string, s State, parameters []*layers.Parameter, o *Opt
 		}
 	}
 	return atomicfile.Write(path, func(w io.Writer) error {
-		return safetensors.Write(w, map[string]string{StateKey: string(state)}, tensors)
+		return safetensors.Write(w, map[string]string{export.StateKey: string(state)}, tensors)
 	})
 }
 
@@ -79,8 +69,8 @@ func loadCheckpoint(path string, parameters []*layers.Parameter, o *Optimizer) (
 		return s, err
 	}
 	defer f.Close()
-	if err := json.Unmarshal([]byte(f.Metadata(StateKey)), &s); err != nil {
-		return s, fmt.Errorf("%s: the metadata %s is not the state of a run: %w", path, StateKey, err)
+	if err := json.Unmarshal([]byte(f.Metadata(export.StateKey)), &s); err != nil {
+		return s, fmt.Errorf("%s: the metadata %s is not the state of a run: %w", path, export.StateKey, err)
 	}
 	read := func(name string, dst []float32, shape []int) error {
 		values, err := f.Float32(name, shape...)

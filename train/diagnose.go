@@ -13,7 +13,7 @@ import (
 // firstNonFinite describes the first node of the last run, in the order of
 // the forward pass, whose value is not finite; "" when all are finite.
 func (n *Network) firstNonFinite() string {
-	sorted, err := G.Sort(n.logits.Graph())
+	sorted, err := G.Sort(n.loss.Graph().ExactSubgraphRoots(n.loss))
 	if err != nil {
 		return ""
 	}

@@ -11,7 +11,9 @@
 //	checkpoints/best.safetensors  parameters of the lowest held-out loss, fully quantized
 //	sample.txt                    text by the trained model
 //
-// [Run] does all of it. A run that was stopped, by a signal or a crash,
-// continues from its last checkpoint and ends with the same bits as one that
-// was never stopped.
+// [trefoil/export.Folder] has the paths of what an export reads. [Run] does
+// all of it. A run that was stopped, by a signal or a crash, continues from
+// its last checkpoint and ends with the same bits as one that was never
+// stopped; it needs the same text. While a run is at work its folder is locked
+// against other processes, where the system can.
 package train

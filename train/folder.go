@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -8,16 +9,9 @@ import (
 	"slices"
 
 	"trefoil/data"
+	"trefoil/export"
 	"trefoil/internal/atomicfile"
 	"trefoil/internal/safetensors"
-)
-
-// Names of the tensors in evaluation.safetensors, int32 [n, context+1]: the
-// held-out windows of every evaluation, and windows of the training text for
-// calibrating activations.
-const (
-	HeldoutName     = "heldout"
-	CalibrationName = "calibration"
 )
 
 // calibrationWindows is the number of windows kept for calibration: some
@@ -31,18 +25,29 @@ const (
 	calibrationSeed = 98
 )
 
-func metricsPath(dir string) string    { return filepath.Join(dir, "metrics.jsonl") }
-func evaluationPath(dir string) string { return filepath.Join(dir, "evaluation.safetensors") }
+func metricsPath(dir string) string { return filepath.Join(dir, "metrics.jsonl") }
+
+// claim takes the run folder for this process: a second one in the same
+// folder would mix its metrics and checkpoints with those of the first.
+func (t *trainer) claim() error {
+	if err := os.MkdirAll(export.Folder(t.Dir).Checkpoints(), 0o777); err != nil {
+		return err
+	}
+	unlock, err := lockFolder(t.Dir)
+	if err != nil {
+		return err
+	}
+	t.unlock = unlock
+	return checkFolder(t.Options) // another process may have begun a run in the meantime
+}
 
 // begin fills a new run folder with what does not change any more.
 func (t *trainer) begin() error {
-	if err := os.MkdirAll(filepath.Join(t.Dir, "checkpoints"), 0o777); err != nil {
+	folder := export.Folder(t.Dir)
+	if err := t.config.Write(folder.Config()); err != nil {
 		return err
 	}
-	if err := t.config.Write(filepath.Join(t.Dir, "config.yaml")); err != nil {
-		return err
-	}
-	err := atomicfile.Write(filepath.Join(t.Dir, "tokenizer.json"), func(w io.Writer) error {
+	err := atomicfile.Write(folder.Tokenizer(), func(w io.Writer) error {
 		_, err := w.Write(t.data.Tokenizer.JSON())
 		return err
 	})
@@ -52,40 +57,44 @@ func (t *trainer) begin() error {
 	if err := WriteMetrics(metricsPath(t.Dir), nil); err != nil {
 		return err
 	}
-	context, batches := t.config.Model.Context, t.config.Train.EvalBatches
-	t.heldout, err = data.Windows(t.data.Heldout, context, batches*t.config.Train.Batch, heldoutSeed)
+	heldout, calibration, err := t.windows()
 	if err != nil {
-		return fmt.Errorf("held-out text: %w", err)
+		return err
 	}
-	calibration, err := data.Windows(t.data.Train, context, calibrationWindows, calibrationSeed)
-	if err != nil {
-		return fmt.Errorf("training text: %w", err)
-	}
-	return atomicfile.Write(evaluationPath(t.Dir), func(w io.Writer) error {
+	t.heldout = heldout
+	width := t.config.Model.Context + 1
+	return atomicfile.Write(folder.Evaluation(), func(w io.Writer) error {
 		return safetensors.Write(w, nil, []safetensors.Tensor{
-			{Name: HeldoutName, Shape: []int{len(t.heldout) / (context + 1), context + 1}, Data: t.heldout},
-			{Name: CalibrationName, Shape: []int{calibrationWindows, context + 1}, Data: calibration},
+			{Name: export.HeldoutName, Shape: []int{len(heldout) / width, width}, Data: heldout},
+			{Name: export.CalibrationName, Shape: []int{calibrationWindows, width}, Data: calibration},
 		})
 	})
 }
 
+// windows draws the fixed windows [n, context+1] of both sides of the corpus.
+func (t *trainer) windows() (heldout, calibration []int32, err error) {
+	context, n := t.config.Model.Context, t.config.Train.EvalBatches*t.config.Train.Batch
+	if heldout, err = data.Windows(t.data.Heldout, context, n, heldoutSeed); err != nil {
+		return nil, nil, fmt.Errorf("held-out text: %w", err)
+	}
+	if calibration, err = data.Windows(t.data.Train, context, calibrationWindows, calibrationSeed); err != nil {
+		return nil, nil, fmt.Errorf("training text: %w", err)
+	}
+	return heldout, calibration, nil
+}
+
 // restore takes up a run where its last checkpoint left it.
 func (t *trainer) restore() error {
+	last := export.Folder(t.Dir).Last()
 	var err error
-	t.state, err = loadCheckpoint(lastPath(t.Dir), t.network.Model.Parameters(), t.optimizer)
-	if err != nil {
+	if t.heldout, err = t.sameText(); err != nil {
+		return err
+	}
+	if t.state, err = loadCheckpoint(last, t.network.Model.Parameters(), t.optimizer); err != nil {
 		return err
 	}
 	if err := t.sampler.Restore(t.state.Sampler); err != nil {
-		return fmt.Errorf("%s: %w", lastPath(t.Dir), err)
-	}
-	f, err := safetensors.Open(evaluationPath(t.Dir))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if t.heldout, err = f.Int32(HeldoutName); err != nil {
-		return fmt.Errorf("%s: %w", evaluationPath(t.Dir), err)
+		return fmt.Errorf("%s: %w", last, err)
 	}
 	if t.records, err = ReadMetrics(metricsPath(t.Dir)); err != nil {
 		return err
@@ -93,4 +102,36 @@ func (t *trainer) restore() error {
 	// What was recorded after the checkpoint will happen again.
 	t.records = slices.DeleteFunc(t.records, func(r Record) bool { return r.Step > t.state.Step })
 	return WriteMetrics(metricsPath(t.Dir), t.records)
+}
+
+// sameText checks that the corpus still is what the run began with, by its
+// tokenizer and by the fixed windows, and returns the held-out ones. Another
+// text would go on with ids that mean something else.
+func (t *trainer) sameText() ([]int32, error) {
+	folder := export.Folder(t.Dir)
+	tokenizer, err := os.ReadFile(folder.Tokenizer())
+	if err != nil {
+		return nil, err
+	}
+	heldout, calibration, err := t.windows()
+	if err != nil {
+		return nil, err
+	}
+	f, err := safetensors.Open(folder.Evaluation())
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	same := bytes.Equal(tokenizer, t.data.Tokenizer.JSON())
+	for name, want := range map[string][]int32{export.HeldoutName: heldout, export.CalibrationName: calibration} {
+		have, err := f.Int32(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", folder.Evaluation(), err)
+		}
+		same = same && slices.Equal(have, want)
+	}
+	if !same {
+		return nil, fmt.Errorf("data.path: %s is not the text any more that the run in %s began with: bring that text back, or begin a new run", t.config.Data.Path, t.Dir)
+	}
+	return heldout, nil
 }

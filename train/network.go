@@ -24,7 +24,7 @@ type Network struct {
 	// Report is the loss of the last run.
 	Report nn.LossReport
 
-	logits           *G.Node
+	logits, loss     *G.Node
 	forward, learner G.VM
 }
 
@@ -51,8 +51,7 @@ func NewNetwork(c arch.Config, q schedule.Quantization, batch int, seed uint64) 
 	if n.logits, err = m.Forward(inputs, batch); err != nil {
 		return nil, err
 	}
-	loss, err := nn.CrossEntropy(n.logits, targets, &n.Report)
-	if err != nil {
+	if n.loss, err = nn.CrossEntropy(n.logits, targets, &n.Report); err != nil {
 		return nil, err
 	}
 	leaves := G.Nodes{inputs, targets}
@@ -61,13 +60,13 @@ func NewNetwork(c arch.Config, q schedule.Quantization, batch int, seed uint64) 
 		learned = append(learned, p.Node)
 	}
 	leaves = append(leaves, learned...)
-	if _, err := G.Grad(loss, learned...); err != nil {
+	if _, err := G.Grad(n.loss, learned...); err != nil {
 		return nil, fmt.Errorf("differentiating the loss: %w", err)
 	}
 	if err := distinctHashes(g); err != nil {
 		return nil, err
 	}
-	program, locations, err := G.CompileFunction(g, leaves, G.Nodes{loss})
+	program, locations, err := G.CompileFunction(g, leaves, G.Nodes{n.loss})
 	if err != nil {
 		return nil, fmt.Errorf("compiling the forward program: %w", err)
 	}

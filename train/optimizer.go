@@ -118,12 +118,11 @@ func (o *Optimizer) Step(model []G.ValueGrad) error {
 }
 
 // blame finds the first gradient, in the order of the backward pass, that is
-// not finite.
+// not finite, or too large to be squared.
 func (o *Optimizer) blame(gradients [][]float32) error {
-	for i := len(gradients) - 1; i >= 0; i-- {
-		if kernel.FirstNonFinite(gradients[i]) >= 0 {
-			return &NonFinite{o.states[i].name}
-		}
+	i := len(gradients) - 1
+	for i > 0 && isFinite(kernel.SumSquares(gradients[i])) {
+		i--
 	}
-	return &NonFinite{"the whole model, squared,"}
+	return &NonFinite{o.states[i].name}
 }

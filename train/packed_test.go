@@ -71,7 +71,7 @@ func frozen(t *testing.T, dir string, run *export.Run) *Network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
-	if _, err := loadCheckpoint(bestPath(dir), n.Model.Parameters(), nil); err != nil {
+	if _, err := loadCheckpoint(export.Folder(dir).Best(), n.Model.Parameters(), nil); err != nil {
 		t.Fatal(err)
 	}
 	plan, err := run.Config.Plan()

@@ -13,7 +13,10 @@ import (
 	"testing"
 
 	"trefoil/config"
+	"trefoil/data"
+	"trefoil/export"
 	"trefoil/internal/kernel"
+	"trefoil/layers"
 	"trefoil/quant"
 	"trefoil/schedule"
 )
@@ -38,7 +41,7 @@ func tinyConfig(t *testing.T) config.Config {
 	return c
 }
 
-func train(t *testing.T, c config.Config, o Options) State {
+func train(t *testing.T, c config.Config, o Options) Result {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = filepath.Join(t.TempDir(), "run")
@@ -92,7 +95,7 @@ func TestRunLearnsAndFillsItsFolder(t *testing.T) {
 // checkpointOf returns the bytes of a run's last checkpoint.
 func checkpointOf(t *testing.T, dir string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(lastPath(dir))
+	b, err := os.ReadFile(export.Folder(dir).Last())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,39 +208,94 @@ func TestAccumulation(t *testing.T) {
 // A run that diverges says where, and leaves its last checkpoint alone.
 func TestDivergence(t *testing.T) {
 	c := tinyConfig(t)
-	c.Train.Warmup, c.Train.Clip = 0, 0
-	c.Train.Optimizer, c.Train.LR = config.AdamW, 1
-	c.Quantization.Weights.Bits, c.Quantization.Activations.Bits = schedule.Float, schedule.Float
-	dir := filepath.Join(t.TempDir(), "run")
-	var before []byte
-	_, err := Run(context.Background(), c, Options{Dir: dir, Cache: t.TempDir(),
-		Evaluated: func(Record) { before = checkpointOf(t, dir) },
-		// A weight that makes the next step overflow.
-		Ready: func(Plan) {},
-	})
-	t.Log(err)
-	_ = before
+	d, err := data.Open(context.Background(), c.Data, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for _, test := range []struct {
+		name, want string
+		poison     float32
+		at         int // step after which a weight goes bad
+	}{
+		{"in an update", "step 13: the loss is NaN; first in ", float32(math.NaN()), 12},
+		{"in an evaluation", "the held-out loss is not finite; first in ", float32(math.NaN()), 10},
+		{"by an overflow", "blocks.1.ffn.up", float32(math.Inf(1)), 12},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			var bad *layers.Parameter
+			var before []byte
+			o := Options{Dir: dir, Evaluated: func(Record) { before = checkpointOf(t, dir) }}
+			o.Step = func(step, _ int) {
+				if step == test.at {
+					bad.Data()[3] = test.poison
+				}
+			}
+			r, err := newTrainer(c, d, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.close()
+			bad = r.network.Model.Blocks[1].FeedForward.Up.Weight
+			err = r.run(context.Background())
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), bad.Name) ||
+				!strings.Contains(err.Error(), export.Folder(dir).Last()) {
+				t.Errorf("the run ended with %v, want %q and %s", err, test.want, bad.Name)
+			}
+			if before == nil || !bytes.Equal(checkpointOf(t, dir), before) {
+				t.Error("the last good checkpoint is not there any more")
+			}
+		})
+	}
+}
 
-	n, err := NewNetwork(c.Model.Arch(21), c.Quantization, 2, 1)
+// A run goes on only with the text that it began with.
+func TestResumeNeedsTheSameText(t *testing.T) {
+	c := tinyConfig(t)
+	c.Train.Steps, c.Train.EvalEvery = 2, 2
+	dir := filepath.Join(t.TempDir(), "run")
+	train(t, c, Options{Dir: dir})
+	text, err := os.ReadFile(c.Data.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
-	plan, err := c.Plan()
+	for name, other := range map[string][]byte{
+		"other letters, as many": bytes.ReplaceAll(text, []byte("odd"), []byte("off")),
+		"a longer text":          append(slices.Clone(text), text...),
+		"the same letters":       bytes.ReplaceAll(text, []byte("odd"), []byte("dod")),
+	} {
+		if err := os.WriteFile(c.Data.Path, other, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		before := checkpointOf(t, dir)
+		_, err := Run(context.Background(), c, Options{Dir: dir, Resume: true, Cache: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), "is not the text any more") {
+			t.Errorf("%s: resumed with %v", name, err)
+		}
+		if !bytes.Equal(checkpointOf(t, dir), before) {
+			t.Errorf("%s: the checkpoint has changed", name)
+		}
+	}
+}
+
+// A run that was stopped before its first update has one record of step 0.
+func TestResumeFromTheStart(t *testing.T) {
+	c := tinyConfig(t)
+	c.Train.Steps, c.Train.EvalEvery = 2, 2
+	dir := filepath.Join(t.TempDir(), "run")
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := Run(ctx, c, Options{Dir: dir, Cache: t.TempDir(), Evaluated: func(Record) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("a cancelled run ends with %v", err)
+	}
+	train(t, c, Options{Dir: dir, Resume: true})
+	records, err := ReadMetrics(metricsPath(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Quantize(plan.At(c.Train.Steps), 0)
-	bad := n.Model.Blocks[1].FeedForward.Up.Weight
-	bad.Data()[3] = float32(math.NaN())
-	if err := n.Learn(); err != nil {
-		t.Fatal(err)
-	}
-	if !math.IsNaN(n.Report.Sum) {
-		t.Errorf("the loss of a network with a NaN is %v", n.Report.Sum)
-	}
-	if got := n.firstNonFinite(); !strings.Contains(got, bad.Name) {
-		t.Errorf("first bad node: %q, want %s", got, bad.Name)
+	if len(records) != 3 || records[0].Step != 0 || records[1].Step != 1 || records[2].Step != 2 {
+		t.Errorf("records %+v, want one of each step from 0 to 2", records)
 	}
 }
 

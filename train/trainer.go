@@ -10,6 +10,7 @@ import (
 
 	"trefoil/config"
 	"trefoil/data"
+	"trefoil/export"
 	"trefoil/schedule"
 )
 
@@ -57,24 +58,37 @@ type trainer struct {
 	state   State
 	records []Record
 	metrics *MetricsWriter
+	unlock  func() error  // gives the run folder back
 	spent   time.Duration // learning, since the last record
 	learned int64         // tokens, since the last record
+	total   struct {
+		spent   time.Duration // learning, since this process began
+		learned int64
+	}
+}
+
+// Result is how a run ended.
+type Result struct {
+	State
+	// TokensPerSecond is the speed of learning in this process, evaluations
+	// and checkpoints left out.
+	TokensPerSecond float64
 }
 
 // Run trains a model and leaves the run folder behind. When ctx is cancelled
 // it finishes the update at hand, saves a checkpoint and returns ctx's error.
-func Run(ctx context.Context, c config.Config, o Options) (State, error) {
+func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 	if err := checkFolder(o); err != nil {
-		return State{}, err
+		return Result{}, err
 	}
 	d, err := data.Open(ctx, c.Data, o.Cache, orNothing(o.Prepare))
 	if err != nil {
-		return State{}, err
+		return Result{}, err
 	}
 	defer d.Close()
 	t, err := newTrainer(c, d, o)
 	if err != nil {
-		return State{}, err
+		return Result{}, err
 	}
 	defer t.close()
 	if t.Ready != nil {
@@ -84,7 +98,11 @@ func Run(ctx context.Context, c config.Config, o Options) (State, error) {
 	if err == nil {
 		err = writeSample(ctx, o.Dir, c.Seed)
 	}
-	return t.state, err
+	return t.result(), err
+}
+
+func (t *trainer) result() Result {
+	return Result{t.state, float64(t.total.learned) / max(t.total.spent.Seconds(), 1e-9)}
 }
 
 func orNothing(f func(string, int64, int64)) func(string, int64, int64) {
@@ -96,7 +114,7 @@ func orNothing(f func(string, int64, int64)) func(string, int64, int64) {
 
 // checkFolder refuses to begin a run where one is, and to resume where none is.
 func checkFolder(o Options) error {
-	_, err := os.Stat(lastPath(o.Dir))
+	_, err := os.Stat(export.Folder(o.Dir).Last())
 	switch {
 	case o.Resume && err != nil:
 		return fmt.Errorf("%s has no checkpoint to resume from: start the run without -resume", o.Dir)
@@ -122,9 +140,12 @@ func newTrainer(c config.Config, d *data.Dataset, o Options) (*trainer, error) {
 	parameters := t.network.Model.Parameters()
 	t.optimizer = NewOptimizer(c.Train, parameters)
 	t.gradients = newGradients(parameters, c.Train.Accumulate)
-	if o.Resume {
+	err = t.claim()
+	switch {
+	case err != nil:
+	case o.Resume:
 		err = t.restore()
-	} else {
+	default:
 		err = t.begin()
 	}
 	if err == nil {
@@ -141,6 +162,9 @@ func (t *trainer) close() {
 	t.network.Close()
 	if t.metrics != nil {
 		t.metrics.Close()
+	}
+	if t.unlock != nil {
+		t.unlock()
 	}
 }
 
@@ -161,14 +185,17 @@ func (t *trainer) describe() Plan {
 // before the first, at every eval_every-th and after the last.
 func (t *trainer) run(ctx context.Context) error {
 	steps := t.config.Train.Steps
-	if t.state.Step == 0 {
+	if len(t.records) == 0 {
 		if err := t.evaluate(); err != nil {
 			return err
 		}
 	}
 	for t.state.Step < steps {
 		if ctx.Err() != nil {
-			return errors.Join(ctx.Err(), t.save())
+			if err := t.save(); err != nil {
+				return fmt.Errorf("stopping after step %d: %w", t.state.Step, err)
+			}
+			return ctx.Err()
 		}
 		if err := t.update(); err != nil {
 			return err
@@ -205,7 +232,7 @@ func (t *trainer) update() error {
 			return fmt.Errorf("step %d: %w", step+1, err)
 		}
 		mean := n.Report.Sum / float64(n.Report.Tokens)
-		if math.IsNaN(mean) || math.IsInf(mean, 0) {
+		if !isFinite(mean) {
 			return t.diverged(fmt.Sprintf("the loss is %v", mean), n.firstNonFinite())
 		}
 		loss += mean / float64(t.config.Train.Accumulate)
@@ -229,15 +256,26 @@ func (t *trainer) update() error {
 	t.state.PendingLoss += loss
 	t.state.PendingSteps++
 	t.learned += tokens
-	t.spent += time.Since(began)
+	spent := time.Since(began)
+	t.spent += spent
+	t.total.learned += tokens
+	t.total.spent += spent
 	return nil
 }
 
+func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
 // diverged says where a run broke and what is left of it.
 func (t *trainer) diverged(what, where string) error {
-	return fmt.Errorf("step %d: %s; first in %s. The checkpoint of the last evaluation is good: %s. "+
-		"Begin anew with a lower train.lr and train.muon_lr, a longer train.warmup or a lower train.clip",
-		t.state.Step+1, what, where, lastPath(t.Dir))
+	if where != "" {
+		what += "; first in " + where
+	}
+	kept := "There is no checkpoint yet"
+	if len(t.records) > 0 {
+		kept = "The checkpoint of the last evaluation is good: " + export.Folder(t.Dir).Last()
+	}
+	return fmt.Errorf("step %d: %s. %s. "+
+		"Begin anew with a lower train.lr and train.muon_lr, a longer train.warmup or a lower train.clip", t.state.Step+1, what, kept)
 }
 
 // evaluate measures the network on the held-out windows, records it, and
@@ -260,8 +298,8 @@ func (t *trainer) evaluate() error {
 		}
 		r.ValLossQuantized = &final.Loss
 	}
-	if math.IsNaN(now.Loss) || math.IsNaN(final.Loss) {
-		return t.diverged("the held-out loss is NaN", t.network.firstNonFinite())
+	if !isFinite(now.Loss) || !isFinite(final.Loss) {
+		return t.diverged("the held-out loss is not finite", t.network.firstNonFinite())
 	}
 	t.state.ValLoss, t.state.ValAccuracy, t.state.BitsPerByte = final.Loss, final.Accuracy, final.BitsPerByte
 	if err := t.record(r); err != nil {
@@ -269,7 +307,7 @@ func (t *trainer) evaluate() error {
 	}
 	if final.Loss < t.state.BestLoss {
 		t.state.BestStep, t.state.BestLoss = step, final.Loss
-		if err := saveCheckpoint(bestPath(t.Dir), t.state, t.network.Model.Parameters(), nil); err != nil {
+		if err := saveCheckpoint(export.Folder(t.Dir).Best(), t.state, t.network.Model.Parameters(), nil); err != nil {
 			return err
 		}
 	}
@@ -314,5 +352,5 @@ func (t *trainer) record(r Record) error {
 // save writes the checkpoint from which the run can continue.
 func (t *trainer) save() error {
 	t.state.Sampler, t.state.OptimizerSteps = t.sampler.State(), t.optimizer.steps
-	return saveCheckpoint(lastPath(t.Dir), t.state, t.network.Model.Parameters(), t.optimizer)
+	return saveCheckpoint(export.Folder(t.Dir).Last(), t.state, t.network.Model.Parameters(), t.optimizer)
 }

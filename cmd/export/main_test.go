@@ -5,13 +5,13 @@ import (
 	"errors"
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"trefoil/arch"
 	"trefoil/export"
+	"trefoil/internal/command"
 	"trefoil/quant/packed"
 )
 
@@ -79,7 +79,7 @@ func TestUsageErrors(t *testing.T) {
 		"percentile 10":           {"a", "-percentile", "10"},
 		"not defined: -x":         {"a", "-x"},
 	} {
-		if err := run(args, &bytes.Buffer{}); !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), says) {
+		if err := run(args, &bytes.Buffer{}); !errors.As(err, new(command.UsageError)) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -91,17 +91,7 @@ func TestUsageErrors(t *testing.T) {
 
 func TestNoRun(t *testing.T) {
 	err := run([]string{t.TempDir(), "-o", "x"}, &bytes.Buffer{})
-	if err == nil || errors.As(err, new(usageError)) || !strings.Contains(err.Error(), "go run ./cmd/train") {
+	if err == nil || errors.As(err, new(command.UsageError)) || !strings.Contains(err.Error(), "go run ./cmd/train") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestLinksNoGorgonia(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, out)
-	}
-	if strings.Contains(string(out), "gorgonia") {
-		t.Error("the command links Gorgonia")
 	}
 }

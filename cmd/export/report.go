@@ -6,12 +6,12 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"trefoil/arch"
 	"trefoil/export"
+	"trefoil/internal/command"
 	"trefoil/quant/packed"
 )
 
@@ -22,7 +22,7 @@ const literatureSize = 0.375
 // write prints the report and the command that comes next.
 func write(w io.Writer, r *export.Report, prompt string) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s, step %s\n\n", r.Checkpoint, group(r.Step))
+	fmt.Fprintf(&b, "%s, step %s\n\n", r.Checkpoint, command.Group(r.Step))
 	writeLayers(&b, r)
 	b.WriteByte('\n')
 	writeTotals(&b, r)
@@ -81,9 +81,9 @@ func writeLayers(w io.Writer, r *export.Report) {
 			input = fmt.Sprintf("%.2f", l.Activation.AbsMax)
 		}
 		t.row(l.Name, fmt.Sprintf("%d x %d", l.Shape[0], l.Shape[1]), string(l.Type),
-			fmt.Sprintf("%.2f", l.BitsPerWeight()), zeros, scale, input, group(l.Bytes))
+			fmt.Sprintf("%.2f", l.BitsPerWeight()), zeros, scale, input, command.Group(l.Bytes))
 	}
-	t.row(fmt.Sprintf("%d norms", norms), "", string(r.Float), fmt.Sprintf("%d.00", 8*r.Float.Bytes(1)), "-", "-", "-", group(bytes))
+	t.row(fmt.Sprintf("%d norms", norms), "", string(r.Float), fmt.Sprintf("%d.00", 8*r.Float.Bytes(1)), "-", "-", "-", command.Group(bytes))
 	t.write(w)
 }
 
@@ -101,7 +101,7 @@ func (t total) row(to *table, name, remark string) {
 		return
 	}
 	full := packed.Float32.Bytes(t.weights)
-	to.row(name, group(t.weights), megabytes(full), megabytes(t.bytes), fmt.Sprintf("%.1fx", float64(full)/float64(t.bytes)), remark)
+	to.row(name, command.Group(t.weights), megabytes(full), megabytes(t.bytes), fmt.Sprintf("%.1fx", float64(full)/float64(t.bytes)), remark)
 }
 
 // writeTotals compares the file with float32.
@@ -135,7 +135,7 @@ func writeTotals(w io.Writer, r *export.Report) {
 
 // writeLosses prints the held-out loss in every way to compute it.
 func writeLosses(w io.Writer, r *export.Report) {
-	t := table{{fmt.Sprintf("held-out, %s tokens", group(r.HeldoutTokens)), "loss", "perplexity", "against the graph"}}
+	t := table{{fmt.Sprintf("held-out, %s tokens", command.Group(r.HeldoutTokens)), "loss", "perplexity", "against the graph"}}
 	row := func(name string, loss float64) {
 		difference := "-"
 		switch {
@@ -160,12 +160,3 @@ func writeLosses(w io.Writer, r *export.Report) {
 }
 
 func megabytes(n int) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
-
-// group writes a number with its thousands apart: 1,234,567.
-func group(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}

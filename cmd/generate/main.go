@@ -11,12 +11,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"golang.org/x/term"
 
 	"trefoil/infer"
+	"trefoil/internal/command"
 )
 
 const usage = `usage: generate FILE [-prompt TEXT] [-n TOKENS] [-temperature T] [-top-k K] [-top-p P] [-seed S]
@@ -28,24 +27,10 @@ The text goes to standard output as it comes, speed to standard error. Without
 `
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	switch {
-	case err == nil:
-	case errors.As(err, new(usageError)):
-		fmt.Fprintf(os.Stderr, "generate: %v\nrun it with -h to see its usage\n", err)
-		os.Exit(2)
-	case errors.Is(err, context.Canceled):
-		os.Exit(130) // what a shell reports of an interrupted program
-	default:
-		fmt.Fprintln(os.Stderr, "generate:", err)
-		os.Exit(1)
-	}
+	command.Main("generate", func(ctx context.Context) error {
+		return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	})
 }
-
-// usageError is a mistake on the command line.
-type usageError struct{ error }
 
 // activations are the values of the flag of that name.
 var activations = map[string]infer.Activations{
@@ -65,7 +50,6 @@ type request struct {
 
 func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors are told by main
 	var q request
 	flags.StringVar(&q.prompt, "prompt", "", "`text` to continue (default: standard input)")
 	flags.IntVar(&q.n, "n", 200, "`tokens` to generate at most")
@@ -74,22 +58,18 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	flags.Float64Var(&q.sampling.TopP, "top-p", 0, "choose among the likeliest tokens that have `probability` p together; 0: among all")
 	flags.Uint64Var(&q.sampling.Seed, "seed", 1, "same `seed`, same text")
 	mode := flags.String("activations", "dynamic", "scales of activations: dynamic (by token), absmax or percentile (calibrated)")
-	files, err := parse(flags, args)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, usage)
-		flags.SetOutput(stdout)
-		flags.PrintDefaults()
+	files, err := command.Parse(flags, args, usage, stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return nil
-	}
-	if err != nil {
-		return usageError{err}
-	}
-	if len(files) != 1 {
-		return usageError{fmt.Errorf("%d files: name one, such as runs/gocode/model.trefoil", len(files))}
+	case err != nil:
+		return err
+	case len(files) != 1:
+		return command.Usagef("%d files: name one, such as runs/gocode/model.trefoil", len(files))
 	}
 	q.path = files[0]
 	if err := q.check(*mode); err != nil {
-		return usageError{err}
+		return command.Usagef("%w", err)
 	}
 	prompted := false
 	flags.Visit(func(f *flag.Flag) { prompted = prompted || f.Name == "prompt" })
@@ -99,20 +79,6 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		}
 	}
 	return q.generate(ctx, stdout, stderr)
-}
-
-// parse parses flags before and after the positional arguments, and returns
-// those.
-func parse(flags *flag.FlagSet, args []string) (positional []string, err error) {
-	for {
-		if err := flags.Parse(args); err != nil {
-			return nil, err
-		}
-		if flags.NArg() == 0 {
-			return positional, nil
-		}
-		positional, args = append(positional, flags.Arg(0)), flags.Args()[1:]
-	}
 }
 
 func (q *request) check(mode string) error {
@@ -132,7 +98,7 @@ const maxPrompt = 1 << 20
 
 func readPrompt(stdin *os.File) (string, error) {
 	if term.IsTerminal(int(stdin.Fd())) {
-		return "", usageError{errors.New(`no prompt: give one with -prompt "func " or on standard input`)}
+		return "", command.Usagef(`no prompt: give one with -prompt "func " or on standard input`)
 	}
 	b, err := io.ReadAll(io.LimitReader(stdin, maxPrompt+1))
 	if err != nil {

@@ -3,46 +3,20 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"trefoil/arch"
+	"trefoil/data"
+	"trefoil/internal/command"
 	"trefoil/quant"
 	"trefoil/quant/packed"
 )
-
-// byteTokenizer is a tokenizer.json whose ids are bytes; the last may be an
-// end of text.
-func byteTokenizer(end bool) []byte {
-	ids, next := map[string]int{}, 256
-	for b := range 256 { // GPT-2 shows bytes that do not print as the characters from 256 on
-		r := rune(b)
-		if b < '!' || b > '~' && b < '¡' || b == 0xad {
-			r, next = rune(next), next+1
-		}
-		ids[string(r)] = b
-	}
-	file := map[string]any{
-		"pre_tokenizer": map[string]any{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
-		"model":         map[string]any{"type": "BPE", "vocab": ids, "merges": []string{}},
-	}
-	if end {
-		ids["<|endoftext|>"] = 256
-		file["added_tokens"] = []any{map[string]any{"id": 256, "content": "<|endoftext|>", "special": true}}
-	}
-	out, err := json.Marshal(file)
-	if err != nil {
-		panic(err)
-	}
-	return out
-}
 
 // randomModel writes a model of random weights and returns its path.
 func randomModel(t *testing.T, end bool) string {
@@ -54,7 +28,11 @@ func randomModel(t *testing.T, end bool) string {
 	if end {
 		c.Vocab = 257
 	}
-	m := &packed.Model{Config: packed.Config{Model: c}, Tokenizer: byteTokenizer(end)}
+	tokenizer, err := data.NewBytes(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &packed.Model{Config: packed.Config{Model: c}, Tokenizer: tokenizer.JSON()}
 	r := rand.New(rand.NewPCG(61, 62))
 	for _, p := range c.Parameters() {
 		tensor := packed.Tensor{Name: p.Name, Type: packed.Float32, Shape: p.Shape, Values: make([]float32, p.Size())}
@@ -147,7 +125,7 @@ func TestUsageErrors(t *testing.T) {
 		"invalid value":               {"a", "-n", "many"},
 	} {
 		_, _, err := call(t, t.Context(), "", args...)
-		if !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), says) {
+		if !errors.As(err, new(command.UsageError)) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -161,7 +139,7 @@ func TestDamagedFile(t *testing.T) {
 	b, _ := os.ReadFile(file)
 	b[len(b)-3] ^= 1
 	os.WriteFile(file, b, 0o644)
-	if _, _, err := call(t, t.Context(), "x", file); err == nil || errors.As(err, new(usageError)) ||
+	if _, _, err := call(t, t.Context(), "x", file); err == nil || errors.As(err, new(command.UsageError)) ||
 		!strings.Contains(err.Error(), file+": tensor norm: its checksum") {
 		t.Errorf("got %v", err)
 	}
@@ -209,15 +187,5 @@ func TestTextWriterReplacesInvalidBytes(t *testing.T) {
 		if w.close(); strings.ReplaceAll(out.String(), "\uFFFD\uFFFD", "\uFFFD") != want {
 			t.Errorf("%q: wrote %q, want %q", in, out.String(), want)
 		}
-	}
-}
-
-func TestLinksNoGorgonia(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, out)
-	}
-	if strings.Contains(string(out), "gorgonia") {
-		t.Error("the command links Gorgonia")
 	}
 }

@@ -13,11 +13,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"trefoil/config"
+	"trefoil/internal/command"
 	"trefoil/train"
 )
 
@@ -32,24 +31,8 @@ Go source tree of your Go installation.
 `
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout)
-	switch {
-	case err == nil:
-	case errors.As(err, new(usageError)):
-		fmt.Fprintf(os.Stderr, "train: %v\nrun it with -h to see its usage\n", err)
-		os.Exit(2)
-	case errors.Is(err, context.Canceled):
-		os.Exit(130) // what a shell reports of an interrupted program
-	default:
-		fmt.Fprintln(os.Stderr, "train:", err)
-		os.Exit(1)
-	}
+	command.Main("train", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) })
 }
-
-// usageError is a mistake on the command line.
-type usageError struct{ error }
 
 // assignments collects the -set flags.
 type assignments []string
@@ -59,26 +42,22 @@ func (a *assignments) Set(s string) error { *a = append(*a, s); return nil }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("train", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors are told by main
 	var set assignments
 	path := flags.String("config", "", "YAML `file`; what it leaves out is as -print-config shows")
 	out := flags.String("out", "", "run `folder` (default runs/NAME)")
 	resume := flags.String("resume", "", "continue the run in this `folder`")
 	show := flags.Bool("print-config", false, "print every field with its value and meaning, and stop")
 	flags.Var(&set, "set", "change one field, as `key=value`; may be repeated")
-	err := flags.Parse(args)
+	rest, err := command.Parse(flags, args, usage, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage)
-		flags.SetOutput(stdout)
-		flags.PrintDefaults()
 		return nil
 	case err != nil:
-		return usageError{err}
-	case flags.NArg() > 0:
-		return usageError{fmt.Errorf("unexpected argument %q: name a configuration with -config, a field with -set", flags.Arg(0))}
+		return err
+	case len(rest) > 0:
+		return command.Usagef("unexpected argument %q: name a configuration with -config, a field with -set", rest[0])
 	case *resume != "" && (*path != "" || *out != "" || len(set) > 0):
-		return usageError{errors.New("-resume takes the configuration of the run that it continues: leave out -config, -out and -set")}
+		return command.Usagef("-resume takes the configuration of the run that it continues: leave out -config, -out and -set")
 	}
 	options := train.Options{Dir: *out, Resume: *resume != ""}
 	if options.Resume {

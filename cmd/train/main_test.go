@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"trefoil/internal/command"
 )
 
 func TestMistakesOnTheCommandLine(t *testing.T) {
@@ -18,7 +20,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"-set"},
 	} {
 		var out bytes.Buffer
-		if err := run(context.Background(), args, &out); !errors.As(err, new(usageError)) {
+		if err := run(context.Background(), args, &out); !errors.As(err, new(command.UsageError)) {
 			t.Errorf("%q: %v, want a usage error", args, err)
 		}
 	}
@@ -37,7 +39,7 @@ func TestMistakesInValues(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		err := run(context.Background(), c.args, &out)
-		if err == nil || errors.As(err, new(usageError)) || !strings.Contains(err.Error(), c.want) {
+		if err == nil || errors.As(err, new(command.UsageError)) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %q in an error", c.args, err, c.want)
 		}
 	}

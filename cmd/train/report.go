@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"trefoil/config"
+	"trefoil/internal/command"
 	"trefoil/train"
 )
 
@@ -31,18 +32,18 @@ type reporter struct {
 func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Options) error {
 	r := &reporter{out: stdout, dir: o.Dir, terminal: term.IsTerminal(int(os.Stderr.Fd())), seen: map[string]bool{}}
 	o.Prepare, o.Ready, o.Step, o.Evaluated = r.prepare, r.ready, r.step, r.evaluated
-	state, err := train.Run(ctx, c, o)
+	result, err := train.Run(ctx, c, o)
 	r.endBar()
 	switch {
 	case errors.Is(err, train.ErrExists):
 		return fmt.Errorf("%w: continue it with -resume %s, choose another folder with -out, or delete it", err, o.Dir)
-	case errors.Is(err, context.Canceled) && state.Step > 0:
-		fmt.Fprintf(stdout, "\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", state.Step, c.Train.Steps, o.Dir)
+	case errors.Is(err, context.Canceled) && result.Step > 0:
+		fmt.Fprintf(stdout, "\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", result.Step, c.Train.Steps, o.Dir)
 		return err
 	case err != nil:
 		return err
 	}
-	return r.summary(state)
+	return r.summary(result)
 }
 
 // prepare shows how far reading and encoding the corpus is.
@@ -86,14 +87,14 @@ func (r *reporter) ready(p train.Plan) {
 		fmt.Fprintln(r.out, "note:", w)
 	}
 	fmt.Fprintf(r.out, "%s: %s documents, %s of text; %s tokens to learn from, %s held out, vocabulary %d\n",
-		p.Config.Data.Path, group(d.Documents), size(d.Bytes), group(d.Train.Len()), group(d.Heldout.Len()), d.Tokenizer.Vocab())
+		p.Config.Data.Path, command.Group(d.Documents), size(d.Bytes), command.Group(d.Train.Len()), command.Group(d.Heldout.Len()), d.Tokenizer.Vocab())
 	what := "all float32"
 	if p.Ternary > 0 {
-		what = fmt.Sprintf("%s of them ternary", group(p.Ternary))
+		what = fmt.Sprintf("%s of them ternary", command.Group(p.Ternary))
 	}
 	m, t := p.Config.Model, p.Config.Train
-	fmt.Fprintf(r.out, "model: %s parameters, %s; %d layers of width %d, context %d\n", group(p.Parameters), what, m.Layers, m.Dim, m.Context)
-	fmt.Fprintf(r.out, "run:   %s, %d steps of %s tokens by %s\n\n", r.dir, t.Steps, group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
+	fmt.Fprintf(r.out, "model: %s parameters, %s; %d layers of width %d, context %d\n", command.Group(p.Parameters), what, m.Layers, m.Dim, m.Context)
+	fmt.Fprintf(r.out, "run:   %s, %d steps of %s tokens by %s\n\n", r.dir, t.Steps, command.Group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
 	if p.Step > 0 {
 		fmt.Fprintf(r.out, "continuing after step %d\n", p.Step)
 	}
@@ -134,9 +135,9 @@ func optional(format string, v *float64, width int) string {
 	return fmt.Sprintf("%*s", width, fmt.Sprintf(format, *v))
 }
 
-func (r *reporter) summary(s train.State) error {
-	fmt.Fprintf(r.out, "\nbest: step %d, held-out loss %.4f, perplexity %.2f, fully quantized; peak memory %s\n",
-		s.BestStep, s.BestLoss, math.Exp(s.BestLoss), size(train.PeakRSS()))
+func (r *reporter) summary(s train.Result) error {
+	fmt.Fprintf(r.out, "\nbest: step %d, held-out loss %.4f, perplexity %.2f, fully quantized\nspeed: %.0f tokens/s, evaluations left out; peak memory %s\n",
+		s.BestStep, s.BestLoss, math.Exp(s.BestLoss), s.TokensPerSecond, size(train.PeakRSS()))
 	sample, err := os.ReadFile(filepath.Join(r.dir, "sample.txt"))
 	if err != nil {
 		return err

@@ -2,18 +2,8 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 )
-
-// group writes a number with its thousands apart: 1,234,567.
-func group(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
 
 // size writes a size in the largest unit that keeps a digit before the point.
 func size(n int64) string {

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"trefoil/config"
@@ -35,10 +36,10 @@ var (
 	cosine      = []string{"train.optimizer=adamw", "train.schedule=cosine", "train.floor=0.1"}
 
 	corners = []corner{
-		{"float32-adamw", "float32, AdamW 1e-3, cosine to a tenth", append(append([]string{}, float32Bits...), append(cosine, "train.lr=1e-3")...)},
-		{"b158-adamw", "b1.58, AdamW 2e-3, cosine to a tenth", append([]string{"quantization.phases=[]"}, cosine...)},
-		{"float32-muon", "float32, Muon 1e-2, linear to zero", float32Bits},
-		{"b158-muon", "b1.58, Muon 1e-2, linear to zero, lambda over the first 0.3", nil},
+		{"float32-adamw", "float32, AdamW 1e-3, cosine to a tenth", slices.Concat(float32Bits, cosine, []string{"train.lr=1e-3"})},
+		{"b158-adamw", "b1.58, AdamW 2e-3, cosine to a tenth", slices.Concat(cosine, []string{"train.lr=2e-3", "quantization.phases=[]"})},
+		{"float32-muon", "float32, Muon 1e-2 and AdamW 2e-3, linear to zero", slices.Concat(float32Bits, []string{"train.lr=2e-3"})},
+		{"b158-muon", "b1.58, Muon 1e-2 and AdamW 4e-3, linear to zero, lambda over the first 0.3", nil},
 	}
 )
 
@@ -79,11 +80,11 @@ func study(ctx context.Context, out io.Writer, data string, seeds int, only stri
 }
 
 // train makes one run, or what is left of it.
-func (c corner) train(ctx context.Context, data string, seed int) (train.State, error) {
+func (c corner) train(ctx context.Context, data string, seed int) (train.Result, error) {
 	changes := append([]string{"data.path=" + data, fmt.Sprintf("seed=%d", seed)}, c.changes...)
 	cfg, err := config.Load(filepath.Join("experiments", "shakespeare", "shakespeare.yaml"), changes...)
 	if err != nil {
-		return train.State{}, err
+		return train.Result{}, err
 	}
 	o := train.Options{Dir: filepath.Join("runs", "shakespeare", fmt.Sprintf("%s-%d", c.name, seed))}
 	s, err := train.Run(ctx, cfg, o)
