@@ -67,7 +67,7 @@ type Train struct {
 	LR       float64 `yaml:"lr" doc:"peak learning rate of adamw"`
 	MuonLR   float64 `yaml:"muon_lr" doc:"peak learning rate of muon"`
 	Schedule string  `yaml:"schedule" doc:"of the learning rate: linear, cosine, wsd, two-stage or constant"`
-	Warmup   int     `yaml:"warmup" doc:"steps in which the learning rate rises to its peak"`
+	Warmup   int     `yaml:"warmup" doc:"steps in which the learning rate rises to its peak; the schedule's own course counts from step 0"`
 	Floor    float64 `yaml:"floor" doc:"share of the peak to which the schedule falls"`
 	Decay    float64 `yaml:"decay" doc:"share of the run in which the wsd schedule falls"`
 	Drop     float64 `yaml:"drop" doc:"factor of the two-stage schedule from half of the run on"`

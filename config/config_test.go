@@ -63,7 +63,7 @@ quantization:
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
-	m := arch.Config{Vocab: 99, Dim: 128, Layers: 6, Heads: 4, KVHeads: 2, FF: 704, Context: 256, Activation: arch.ReLU2, RopeBase: 10000, NormEps: 1e-5}
+	m := arch.Config{Vocab: 99, Dim: 128, Layers: want.Model.Layers, Heads: 4, KVHeads: 2, FF: want.Model.FF, Context: 256, Activation: arch.ReLU2, RopeBase: 10000, NormEps: 1e-5}
 	if got := c.Model.Arch(99); got != m {
 		t.Errorf("architecture %+v, want %+v", got, m)
 	}
@@ -142,18 +142,18 @@ quantization:
 `), "train.steps=0", "model.activation=gelu")
 	wantLines(t, err,
 		`run.yaml:1: name: "../a" does not make a folder: use up to 100 letters, digits, dots, dashes and underscores, with a letter or digit first`,
+		`run.yaml:3: model.dim: 256 is not divisible into 5 heads of an even width: use a multiple of 10`,
+		`run.yaml:3: model.kv_heads: 2 does not divide heads: 5`,
 		`run.yaml:5: data.path: is empty: set it to "go", a text file, a folder or a .jsonl file`,
-		`run.yaml:2: model.dim: 256 is not divisible into 5 heads of an even width: use a multiple of 10`,
-		`run.yaml:2: model.kv_heads: 2 does not divide heads: 5`,
-		`-set model.activation=gelu: "gelu" is not known: use silu or relu2`,
-		`-set train.steps=0: 0 is too few: a run has at least 1 step`,
 		`run.yaml:7: train.clip: -1 is not supported: use 0 (never) or more: 1 is usual`,
 		`run.yaml:9: quantization.weights.bits: 1.6 is not supported: use 1.58 (ternary) or 32 (float32)`,
-		`run.yaml:13: quantization.phases[0].lambda.to: 2 is outside 0..1: use a value in that range`,
 		`run.yaml:10: quantization.phases: the shares add up to 0.7: make them add up to 1`,
+		`run.yaml:13: quantization.phases[0].lambda.to: 2 is outside 0..1: use a value in that range`,
+		`-set model.activation=gelu: "gelu" is not known: use silu or relu2`,
+		`-set train.steps=0: 0 is too few: a run has at least 1 step`,
 	)
 	_, err = Parse("run.yaml", []byte("quantization:\n  phases:\n  - {name: a, share: 1, layers: [blocks.9.*]}"))
-	wantLines(t, err, `run.yaml:3: quantization.phases[0].layers[0]: "blocks.9.*" names no linear layer: the first is blocks.0.attention.q, the last blocks.5.ffn.down`)
+	wantLines(t, err, `run.yaml:3: quantization.phases[0].layers[0]: "blocks.9.*" names no linear layer: the first is blocks.0.attention.q, the last blocks.3.ffn.down`)
 	_, err = Parse("run.yaml", []byte("quantization:\n  phases:\n  - {name: a, share: 1, layers: [blocks.0.*]}"))
 	wantLines(t, err, `run.yaml:2: quantization.phases: layer blocks.1.attention.q would stay float32, for no phase names it: add a pattern that does to the last phase, or leave its layers out`)
 }
@@ -162,7 +162,7 @@ quantization:
 func TestParseRefusesWhatFitsNowhere(t *testing.T) {
 	_, err := Parse("run.yaml", []byte("model: {dim: 1048576, ff: 1048576}\ntrain:\n  batch: 1000000"))
 	wantLines(t, err,
-		`run.yaml:1: model: 39582445862912 parameters are more than 17179869184: use a smaller dim, ff or layers`,
+		`run.yaml:1: model: 26388297940992 parameters are more than 17179869184: use a smaller dim, ff or layers`,
 		`run.yaml:3: train.batch: 1000000 sequences of 256 tokens are more than 16777216 in one pass: use a smaller batch and train.accumulate`)
 	_, err = Parse("run.yaml", nil, "train.eval_batches=16777216")
 	wantLines(t, err, `-set train.eval_batches=16777216: 16777216 batches of 2048 tokens are more than 1073741824: use fewer`)
@@ -179,12 +179,12 @@ quantization:
 `))
 	wantLines(t, err,
 		`run.yaml:1: model.dim: "wide" is not a whole number`,
-		`run.yaml:2: train.stps: is not a field: did you mean steps?`,
-		`run.yaml:5: quantization.phases[0].nam: is not a field: did you mean name?`,
-		`run.yaml:5: quantization.phases[0].share: "x" is not a number`,
 		`run.yaml:1: model.ff: 0 is not between 1 and 16777216`,
+		`run.yaml:2: train.stps: is not a field: did you mean steps?`,
 		`run.yaml:2: train.clip: -1 is not supported: use 0 (never) or more: 1 is usual`,
 		`run.yaml:4: quantization.weights.bits: 1.6 is not supported: use 1.58 (ternary) or 32 (float32)`,
+		`run.yaml:5: quantization.phases[0].nam: is not a field: did you mean name?`,
+		`run.yaml:5: quantization.phases[0].share: "x" is not a number`,
 		`run.yaml:5: quantization.phases[0].lambda.to: 2 is outside 0..1: use a value in that range`,
 	)
 }
@@ -192,7 +192,8 @@ quantization:
 func TestParseRefusesFiles(t *testing.T) {
 	bomb := "a: &a [x, x]\n" + strings.Repeat("b: &b [*a, *a, *a]\n", 100)
 	for _, test := range []struct{ name, text, want string }{
-		{"syntax", "name: [", "run.yaml: is not YAML: "},
+		{"syntax", "name: [", "run.yaml:1: is not YAML: "},
+		{"a tab", "model:\n  dim: 64\n\theads: 2", "run.yaml:3: a tab begins the line: indent with spaces, not tabs"},
 		{"an unknown anchor", "name: *a", "run.yaml: is not YAML: "},
 		{"an anchor", "name: &n a", "run.yaml:1: name: anchors and aliases"},
 		{"an alias", "name: &n a\ntrain: {optimizer: *n}", "run.yaml:1: name: anchors and aliases"},
@@ -265,7 +266,28 @@ func TestSetReportsAllMistakes(t *testing.T) {
 	c = Default()
 	wantLines(t, c.Set("model.dim=6"), `-set model.dim=6: 6 is not divisible into 4 heads of an even width: use a multiple of 8`)
 	c = Default()
-	wantLines(t, c.Set("model.heads=6"), `model.dim: 256 is not divisible into 6 heads of an even width: use a multiple of 12`)
+	wantLines(t, c.Set("model.heads=6"), `-set model.heads=6: model.dim: 256 is not divisible into 6 heads of an even width: use a multiple of 12`)
+}
+
+// The error about one field names the assignment to another that caused it,
+// and says what to write instead.
+func TestSetBlamesItself(t *testing.T) {
+	for assignment, want := range map[string]string{
+		"data.tokenizer.kind=file":         "data.tokenizer.path: is empty: kind file needs the path of a tokenizer.json",
+		"data.include=**/*.md":             `put the pattern in quotes: -set 'data.include=["**/*.md"]'`,
+		"train.lr":                         "has no value: write it as train.lr=",
+		"=1":                               "has no field before =",
+		"train.steps=1e3":                  "1e3 is not a whole number: write 1000",
+		"train.batch=99999999999999999999": "99999999999999999999 is too large",
+		"train.batch=99999999":             "99999999 is too large: use at most",
+		"quantization.phases.0.share=0.5":  "quantization.phases is a list: name an element in brackets, as quantization.phases[0].share",
+		"quantization.phases.share=0.5":    "as quantization.phases[0].share",
+	} {
+		c, prefix := Default(), "-set "+assignment+": "
+		if err := c.Set(assignment); err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got  %v\nwant %s%s", err, prefix, want)
+		}
+	}
 }
 
 func TestLoadAndWrite(t *testing.T) {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,6 +20,7 @@ type decoder struct {
 	file       string            // name of the file
 	assignment string            // the assignment at work, "" while it is the file
 	places     map[string]string // where each field was given, and could be read: path -> "file:line"
+	assigned   []string          // paths of the assignments made, in order
 	errs       []error
 }
 
@@ -37,12 +41,24 @@ func (d *decoder) fail(path string, n *yaml.Node, format string, args ...any) {
 	d.errs = append(d.errs, located(d.place(n), problem{path, fmt.Sprintf(format, args...)}))
 }
 
-// joined returns the mistakes as one error.
+// joined returns the mistakes as one error, those of the file by line.
 func (d *decoder) joined() error {
+	slices.SortStableFunc(d.errs, func(a, b error) int { return d.line(a) - d.line(b) })
 	if more := len(d.errs) - maxErrors; more > 0 {
 		return errors.Join(append(d.errs[:maxErrors:maxErrors], fmt.Errorf("and %d mistakes more", more))...)
 	}
 	return errors.Join(d.errs...)
+}
+
+// line is the line of the file that an error begins with. What is not in the
+// file comes after it.
+func (d *decoder) line(err error) int {
+	rest, _ := strings.CutPrefix(err.Error(), d.file+":")
+	number, _, _ := strings.Cut(rest, ":")
+	if n, err := strconv.Atoi(number); err == nil {
+		return n
+	}
+	return math.MaxInt
 }
 
 // value decodes a node into v, the field at path.
@@ -143,6 +159,20 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind == yaml.ScalarNode {
 		for _, tag := range tags {
 			if n.ShortTag() == tag && n.Decode(v.Addr().Interface()) == nil && finite(v) {
+				return
+			}
+		}
+	}
+	if v.CanInt() || v.CanUint() {
+		// The value of a whole number in another form, or of too many digits.
+		var x float64
+		if n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!int" || n.ShortTag() == "!!float") && n.Decode(&x) == nil && x == math.Trunc(x) {
+			switch {
+			case x >= 1<<53:
+				d.fail(path, n, "%s is too large", describe(n))
+				return
+			case x >= 0:
+				d.fail(path, n, "%s is not %s: write %.0f", describe(n), wanted[v.Kind()], x)
 				return
 			}
 		}

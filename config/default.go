@@ -17,14 +17,14 @@ func Default() Config {
 		Seed: 1337,
 		Data: corpus,
 		Model: Model{
-			Dim: 256, Layers: 6, Heads: 4, KVHeads: 2, FF: 704, Context: 256,
+			Dim: 256, Layers: 4, Heads: 4, KVHeads: 2, FF: 768, Context: 256,
 			Activation: "silu", RopeBase: 10000, NormEps: 1e-5,
 		},
 		Train: Train{
-			Steps: 3000, Batch: 8, Accumulate: 1, Optimizer: Muon,
-			LR: 2e-3, MuonLR: 0.01, Schedule: schedule.Linear, Warmup: 100, Floor: 0, Decay: 0.4, Drop: 0.66,
+			Steps: 550, Batch: 8, Accumulate: 1, Optimizer: Muon,
+			LR: 4e-3, MuonLR: 0.01, Schedule: schedule.Linear, Warmup: 40, Floor: 0, Decay: 0.4, Drop: 0.66,
 			WeightDecay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1,
-			EvalEvery: 100, EvalBatches: 10,
+			EvalEvery: 50, EvalBatches: 8,
 		},
 		Quantization: schedule.Quantization{
 			Weights:      schedule.Weights{Bits: schedule.TernaryBits, Scale: quant.AbsMean},

@@ -38,7 +38,7 @@ func Parse(name string, content []byte, assignments ...string) (Config, error) {
 	c := Default()
 	d := decoder{file: name, places: map[string]string{}}
 	if err := d.document(content, reflect.ValueOf(&c).Elem()); err != nil {
-		return Config{}, fmt.Errorf("%s: %w", name, err)
+		return Config{}, err
 	}
 	if err := c.apply(&d, assignments); err != nil {
 		return Config{}, err
@@ -72,7 +72,7 @@ func (c *Config) apply(d *decoder, assignments []string) error {
 // document decodes the one YAML document of a file into v.
 func (d *decoder) document(content []byte, v reflect.Value) error {
 	if len(content) > maxFile {
-		return fmt.Errorf("is larger than %d bytes: a configuration is a small YAML file", maxFile)
+		return fmt.Errorf("%s: is larger than %d bytes: a configuration is a small YAML file", d.file, maxFile)
 	}
 	stream := yaml.NewDecoder(bytes.NewReader(content))
 	var doc yaml.Node
@@ -80,13 +80,13 @@ func (d *decoder) document(content []byte, v reflect.Value) error {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
-		return plain(err)
+		return d.syntax(content, err)
 	}
 	var second yaml.Node
 	if err := stream.Decode(&second); err == nil {
-		return errors.New("holds a second document: keep one and remove the line ---")
+		return fmt.Errorf("%s: holds a second document: keep one and remove the line ---", d.file)
 	} else if !errors.Is(err, io.EOF) {
-		return plain(err)
+		return d.syntax(content, err)
 	}
 	d.value("", doc.Content[0], v)
 	return nil
@@ -97,28 +97,85 @@ var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 // plain rewrites a syntax error of the YAML parser: its line as line N, without
 // the name of the package.
 func plain(err error) error {
-	text := err.Error()
-	m := yamlLine.FindStringSubmatch(text)
-	text = strings.TrimPrefix(text, m[0])
-	if m[1] != "" {
-		text = "line " + m[1] + ": " + text
+	line, reason := parts(err)
+	if line != "" {
+		reason = "line " + line + ": " + reason
 	}
-	return errors.New("is not YAML: " + text)
+	return errors.New("is not YAML: " + reason)
 }
 
-// placed puts the place of the value that an error is about before it: the
-// nearest enclosing field that the file or an assignment gives.
+// parts takes a syntax error of the YAML parser apart; line may be empty.
+func parts(err error) (line, reason string) {
+	m := yamlLine.FindStringSubmatch(err.Error())
+	return m[1], strings.TrimPrefix(err.Error(), m[0])
+}
+
+// tabbed matches the indentation of a line that has a tab in it.
+var tabbed = regexp.MustCompile(`(?m)^ *\t[ \t]*[^\s#]`)
+
+// syntax puts file and line before a syntax error of the file.
+func (d *decoder) syntax(content []byte, err error) error {
+	if at := tabbed.FindIndex(content); at != nil {
+		return fmt.Errorf("%s:%d: a tab begins the line: indent with spaces, not tabs", d.file, 1+bytes.Count(content[:at[0]], []byte("\n")))
+	}
+	line, reason := parts(err)
+	if line != "" {
+		line = ":" + line
+	}
+	return fmt.Errorf("%s%s: is not YAML: %s", d.file, line, reason)
+}
+
+// placed puts the place of the value that an error is about before it.
 func (d *decoder) placed(err error) error {
 	var p problem
 	if !errors.As(err, &p) {
 		return err
 	}
-	for at := p.path; at != ""; at = enclosing(at) {
-		if place, ok := d.places[at]; ok {
-			return located(place, p)
+	return located(d.placeOf(p), p)
+}
+
+// placeOf finds what probably caused a problem: the field itself or one beside
+// or beneath it that the reason names, above all an assignment; else the
+// nearest enclosing field; else an assignment to the same section.
+func (d *decoder) placeOf(p problem) string {
+	own, related := d.places[p.path], d.related(p)
+	if own == "" || strings.HasPrefix(related, setFlag) && !strings.HasPrefix(own, setFlag) {
+		own = related
+	}
+	for at := p.path; at != "" && own == ""; at = enclosing(at) {
+		own = d.places[at]
+	}
+	for at := p.path; at != "" && own == ""; at = enclosing(at) {
+		for _, path := range d.assigned {
+			if strings.HasPrefix(path, at+".") {
+				own = d.places[path]
+			}
 		}
 	}
-	return located(d.file, p)
+	switch {
+	case own != "":
+		return own
+	case len(d.assigned) == 1:
+		return d.places[d.assigned[0]]
+	}
+	return d.file
+}
+
+var word = regexp.MustCompile(`[a-z_0-9]+`)
+
+// related finds the place of a field in the section of a problem, or beneath
+// its path, that the reason names: an assignment rather than a line.
+func (d *decoder) related(p problem) (place string) {
+	words := word.FindAllString(p.reason, -1)
+	for _, section := range []string{p.path, enclosing(p.path)} {
+		for _, w := range words {
+			found := d.places[join(section, w)]
+			if place == "" || strings.HasPrefix(found, setFlag) && !strings.HasPrefix(place, setFlag) {
+				place = found
+			}
+		}
+	}
+	return place
 }
 
 // enclosing cuts the last step off a path: a[1].b, a[1], a, "".

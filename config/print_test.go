@@ -46,7 +46,9 @@ func TestPrintParsesBack(t *testing.T) {
 }
 
 func TestPrintHasEveryFieldAndMeaning(t *testing.T) {
-	text := printed(t, Default())
+	c := Default()
+	c.Train.Steps = 3000
+	text := printed(t, c)
 	for _, want := range []string{
 		"train:                   # optimization and evaluation\n  steps: 3000            # updates of the parameters\n",
 		"    vocab: 2048          # bpe: ",

@@ -18,22 +18,53 @@ func (d *decoder) assign(assignment string, root reflect.Value) {
 	d.assignment = setFlag + assignment
 	defer func() { d.assignment = "" }()
 	path, text, ok := strings.Cut(assignment, "=")
-	if !ok {
-		d.fail("", nil, "has no value: write it as train.steps=30")
+	switch {
+	case !ok:
+		d.fail("", nil, "has no value: write it as %s", example(root, path))
+		return
+	case path == "":
+		d.fail("", nil, "has no field before =: write it as train.steps=30")
 		return
 	}
+	d.assigned = append(d.assigned, path)
 	target, err := lookup(root, path)
 	if err != nil {
 		d.errs = append(d.errs, located(d.assignment, problem{reason: err.Error()}))
 		return
 	}
 	node, err := parseValue(text)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(text, "*"): // it begins an alias in YAML
+		d.fail("", nil, "put the pattern in quotes: -set '%s=%s'", path, quotedList(text))
+		return
+	case err != nil:
 		d.fail("", nil, "the value %v", err)
 		return
 	}
 	d.places[path] = d.assignment
 	d.value(path, node, target)
+}
+
+// example is an assignment of the value that a field has.
+func example(root reflect.Value, path string) string {
+	v, err := lookup(root, path)
+	if err != nil || v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Pointer {
+		return "train.steps=30"
+	}
+	return path + "=" + literal(v)
+}
+
+// quotedList writes a list whose quotes the shell took off, or that had none,
+// with its quotes.
+func quotedList(text string) string {
+	if inner, ok := strings.CutPrefix(text, "["); ok {
+		text = strings.TrimSuffix(inner, "]")
+	}
+	items := strings.Split(text, ",")
+	for i, item := range items {
+		items[i] = strconv.Quote(strings.Trim(item, ` "'`))
+	}
+	return "[" + strings.Join(items, ", ") + "]"
 }
 
 // parseValue parses one YAML value.
@@ -63,6 +94,9 @@ func lookup(root reflect.Value, path string) (reflect.Value, error) {
 			}
 			v = v.Elem()
 		}
+		if v.Kind() == reflect.Slice {
+			return v, fmt.Errorf("%s is a list: name an element in brackets, as %s", at, bracketed(path, at, v))
+		}
 		if v.Kind() != reflect.Struct {
 			return v, fmt.Errorf("%s has no fields: give it a value of its own", at)
 		}
@@ -81,4 +115,18 @@ func lookup(root reflect.Value, path string) (reflect.Value, error) {
 		v, at = v.Index(i), fmt.Sprintf("%s[%d]", at, i)
 	}
 	return v, nil
+}
+
+// bracketed shows how to name an element of the list at, of which path has
+// the index or nothing: phases[0].share for phases.0.share.
+func bracketed(path, at string, list reflect.Value) string {
+	index, rest, more := strings.Cut(path[len(at)+1:], ".")
+	if _, err := strconv.Atoi(index); err != nil {
+		index, rest, more = "0", path[len(at)+1:], list.Type().Elem().Kind() == reflect.Struct
+	}
+	element := fmt.Sprintf("%s[%s]", at, index)
+	if more {
+		element = join(element, rest)
+	}
+	return element
 }

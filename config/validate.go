@@ -89,9 +89,18 @@ func (t Train) Validate() error {
 			errs = append(errs, problem{field, fmt.Sprintf("%v is not supported: use %s", value, want)})
 		}
 	}
+	count := func(field string, n, most int) {
+		check(n >= 1, field, n, "at least 1")
+		if n > most {
+			errs = append(errs, problem{field, fmt.Sprintf("%d is too large: use at most %d", n, most)})
+		}
+	}
 	const most = 1 << 24
-	check(t.Batch >= 1 && t.Batch <= most, "batch", t.Batch, "at least 1")
-	check(t.Accumulate >= 1 && t.Accumulate <= most, "accumulate", t.Accumulate, "at least 1")
+	if t.Steps >= 1 { // what is less, the learning rate reports
+		count("steps", t.Steps, 1<<40)
+	}
+	count("batch", t.Batch, most)
+	count("accumulate", t.Accumulate, most)
 	check(t.Optimizer == AdamW || t.Optimizer == Muon, "optimizer", fmt.Sprintf("%q", t.Optimizer), "muon or adamw")
 	check(t.LR > 0 && t.LR <= 1, "lr", t.LR, "a rate above 0 and up to 1: 2e-3 is usual")
 	check(t.MuonLR > 0 && t.MuonLR <= 1, "muon_lr", t.MuonLR, "a rate above 0 and up to 1: 0.01 is usual")
@@ -100,7 +109,7 @@ func (t Train) Validate() error {
 	check(t.Beta2 >= 0 && t.Beta2 < 1, "beta2", t.Beta2, "0 or more and less than 1: 0.99 is usual")
 	check(t.Clip >= 0 && !math.IsInf(t.Clip, 0), "clip", t.Clip, "0 (never) or more: 1 is usual")
 	check(t.EvalEvery >= 1, "eval_every", t.EvalEvery, "at least 1")
-	check(t.EvalBatches >= 1 && t.EvalBatches <= most, "eval_batches", t.EvalBatches, "at least 1")
+	count("eval_batches", t.EvalBatches, most)
 	return errors.Join(t.LearningRate().Validate(), errors.Join(errs...))
 }
 

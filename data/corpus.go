@@ -19,6 +19,8 @@ type corpus interface {
 	// each visits the documents that are not empty; a document is valid during
 	// its visit.
 	each(ctx context.Context, visit func(document) error) error
+	// warning is what the user should know after index, or "".
+	warning() string
 }
 
 type document struct {
@@ -84,21 +86,22 @@ func openCorpus(ctx context.Context, cfg Config) (corpus, error) {
 	return &fileCorpus{documents: []string{cfg.Path}, names: []string{""}}, nil
 }
 
-// checkText refuses a file that is not text, by its first bytes.
-func checkText(name string, head []byte) error {
+// checkText looks for what is not text in the first bytes of a file: why they
+// are none, and how many are not valid UTF-8, be they few enough or not.
+func checkText(head []byte) (reason string, invalid int) {
 	if i := bytes.IndexByte(head, 0); i >= 0 {
-		return fmt.Errorf("%s is not text: byte %d is zero: leave it out by data.include, or convert it to UTF-8", name, i)
+		return fmt.Sprintf("byte %d is zero", i), 0
 	}
-	invalid := 0
-	for i := 0; i < len(head); {
-		r, size := utf8.DecodeRune(head[i:])
+	whole := head[:runeCut(head)] // the head may end inside a character
+	for i := 0; i < len(whole); {
+		r, size := utf8.DecodeRune(whole[i:])
 		if r == utf8.RuneError && size == 1 {
 			invalid++
 		}
 		i += size
 	}
-	if invalid > 4 && invalid*10 > len(head) {
-		return fmt.Errorf("%s is not text: %d of its first %d bytes are not valid UTF-8: leave it out by data.include, or convert it to UTF-8", name, invalid, len(head))
+	if invalid > 4 && invalid*1000 > len(head) {
+		return fmt.Sprintf("%d of its first %d bytes are not valid UTF-8", invalid, len(head)), invalid
 	}
-	return nil
+	return "", invalid
 }

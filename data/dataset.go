@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"time"
 )
 
 // Dataset is a corpus as token ids.
@@ -64,6 +68,12 @@ func (o *opener) open(ctx context.Context) (*Dataset, error) {
 	if o.reader.index, err = o.index(ctx); err != nil {
 		return nil, err
 	}
+	if w := corpus.warning(); w != "" {
+		o.warnings = append(o.warnings, "data.path: "+w)
+	}
+	if info, err := os.Stat(o.cfg.Path); len(o.cfg.Include) > 0 && (o.cfg.Path == GoSource || err == nil && !info.IsDir()) {
+		o.warnings = append(o.warnings, fmt.Sprintf("data.include is not used: it chooses files of a folder, and data.path is %s", o.cfg.Path))
+	}
 	if o.reader.index.documents == 0 {
 		return nil, fmt.Errorf("data.path: %s has no text: give a corpus with text", o.cfg.Path)
 	}
@@ -91,9 +101,35 @@ func (o *opener) openDir() (err error) {
 		}
 	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return fmt.Errorf("folder for caches: %w: name one that can be written", err)
+		return cacheError(err)
 	}
+	removeStale(o.dir)
 	return nil
+}
+
+// cacheError says how to have the caches elsewhere.
+func cacheError(err error) error {
+	variable := "XDG_CACHE_HOME"
+	switch runtime.GOOS {
+	case "windows":
+		variable = "LocalAppData"
+	case "darwin":
+		variable = "HOME"
+	}
+	return fmt.Errorf("folder for caches: %w: make room there, or set the variable %s to a folder that can be written", err, variable)
+}
+
+var temporary = regexp.MustCompile(`\.(vocabulary|train|heldout)\.\d+-\d+\.tmp$`)
+
+// removeStale removes what runs that were killed more than a day ago left.
+func removeStale(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && temporary.MatchString(e.Name()) && time.Since(info.ModTime()) > 24*time.Hour {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 // index reads the whole corpus once.

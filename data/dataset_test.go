@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func configOf(path, kind string) Config {
@@ -146,7 +147,7 @@ func TestCacheIsUsedAndChecked(t *testing.T) {
 			if !slices.Equal(allIDs(d.Train), want) {
 				t.Errorf("%s with %s gives other tokens", filepath.Ext(file), name)
 			}
-			if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], "made again") {
+			if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], file) {
 				t.Errorf("%s with %s: warnings %q", filepath.Ext(file), name, d.Warnings)
 			}
 			if again, err := os.ReadFile(file); err != nil || !slices.Equal(again, good) {
@@ -272,13 +273,15 @@ func TestOpenErrors(t *testing.T) {
 		"empty.txt": "", "one.txt": "x", "zero.txt": "ab\x00cd", "latin.txt": strings.Repeat("\xe9\xe8 ab", 100), "bad.txt": "ok ok ok ok ok \xff ok ok ok",
 		"field.jsonl": `{"text":"a"}` + "\n" + `{"body":"b","n":1}`, "number.jsonl": `{"text":"a"}` + "\n" + `{"text":1}`, "broken.jsonl": `{"text":"a"}` + "\n{",
 		"null.jsonl": `{"text":null}` + "\n" + `{"text":"b"}`, "blank.jsonl": "\n\n",
-		"none/empty.txt": "", "words.json": "{}",
+		"none/empty.txt": "", "hidden/.a": "a", "words.json": "{}",
 	})
 	for _, c := range []struct{ path, kind, want string }{
 		{"missing.txt", Byte, "missing.txt"},
 		{"empty.txt", Byte, "is empty"},
 		{"one.txt", Byte, "too short"},
 		{"zero.txt", Byte, "byte 2 is zero"},
+		{"", Byte, "leave such files out by data.include"},
+		{"hidden", Byte, "is empty"},
 		{"latin.txt", Byte, "not valid UTF-8"},
 		{"bad.txt", Char, "0xff is not valid UTF-8"},
 		{"field.jsonl", Byte, `field.jsonl:2: no field "text": set data.field to one of its fields ["body" "n"]`},
@@ -309,6 +312,30 @@ func TestSmallVocabularyIsReported(t *testing.T) {
 	d := open(t, cfg, t.TempDir())
 	if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], fmt.Sprintf("only %d tokens", d.Tokenizer.Vocab())) {
 		t.Errorf("warnings %q with a vocabulary of %d", d.Warnings, d.Tokenizer.Vocab())
+	}
+}
+
+func TestDoubtfulTextIsReported(t *testing.T) {
+	root := writeFiles(t, map[string]string{"a.txt": strings.Repeat("ab ", 2000) + "\xe9 ab"})
+	cfg := configOf(filepath.Join(root, "a.txt"), Byte)
+	cfg.Include = []string{"*.txt"}
+	d := open(t, cfg, t.TempDir())
+	if len(d.Warnings) != 2 || !strings.Contains(d.Warnings[0], "has invalid UTF-8 (1 of") || !strings.Contains(d.Warnings[1], "data.include is not used") {
+		t.Errorf("warnings %q", d.Warnings)
+	}
+}
+
+func TestStaleFilesAreRemoved(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"ab.train.12-0.tmp": "old", "ab.heldout.12-0.tmp": "new", "other.tmp": "not ours"})
+	old := time.Now().Add(-48 * time.Hour)
+	for _, name := range []string{"ab.train.12-0.tmp", "other.tmp"} {
+		if err := os.Chtimes(filepath.Join(dir, name), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removeStale(dir)
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 2 {
+		t.Errorf("left are %q", files)
 	}
 }
 

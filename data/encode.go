@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"trefoil/internal/atomicfile"
 )
@@ -26,9 +27,9 @@ func (o *opener) path(key [sha256.Size]byte, suffix string) string {
 }
 
 // damaged notes that a file of the cache must be made again, unless it is only missing.
-func (o *opener) damaged(path string, err error) {
+func (o *opener) damaged(err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
-		o.warnings = append(o.warnings, fmt.Sprintf("the cache %s could not be used: %v: it was made again", path, err))
+		o.warnings = append(o.warnings, fmt.Sprintf("the cache could not be used: %v: it was made again", err))
 	}
 }
 
@@ -41,7 +42,7 @@ func (o *opener) cachedVocabulary(ctx context.Context) (*Tokenizer, error) {
 	if err == nil {
 		return t, nil
 	}
-	o.damaged(path, err)
+	o.damaged(fmt.Errorf("%s: %w", path, err))
 	if t, err = trainTokenizer(ctx, o.reader, cfg, o.progress); err != nil {
 		return nil, err
 	}
@@ -49,7 +50,10 @@ func (o *opener) cachedVocabulary(ctx context.Context) (*Tokenizer, error) {
 		_, err := fmt.Fprintf(w, "%x\n%s", t.hash(), t.JSON())
 		return err
 	})
-	return t, err
+	if err != nil {
+		return nil, cacheError(err)
+	}
+	return t, nil
 }
 
 func readVocabulary(path string) (*Tokenizer, error) {
@@ -73,13 +77,18 @@ func (o *opener) tokens(ctx context.Context, t *Tokenizer) (*Dataset, error) {
 	if err == nil {
 		return d, nil
 	}
-	o.damaged(paths[0], err)
+	o.damaged(err)
+	opened := false
 	err = atomicfile.Write(paths[0], func(train io.Writer) error {
 		return atomicfile.Write(paths[1], func(heldout io.Writer) error {
+			opened = true
 			return o.encode(ctx, t, key, train, heldout)
 		})
 	})
-	if err != nil {
+	switch {
+	case err != nil && (!opened || errors.Is(err, syscall.ENOSPC)):
+		return nil, cacheError(err)
+	case err != nil:
 		return nil, err
 	}
 	return openPair(paths, key, t)
@@ -89,11 +98,11 @@ func (o *opener) tokens(ctx context.Context, t *Tokenizer) (*Dataset, error) {
 func openPair(paths [2]string, key [sha256.Size]byte, t *Tokenizer) (*Dataset, error) {
 	train, a, err := openTokens(paths[0], key, t.Vocab())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", paths[0], err)
 	}
 	heldout, b, err := openTokens(paths[1], heldoutKey(key), t.Vocab())
 	if err != nil {
-		return nil, errors.Join(err, train.close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", paths[1], err), train.close())
 	}
 	return &Dataset{
 		Tokenizer: t, Train: train, Heldout: heldout,

@@ -20,7 +20,10 @@ import (
 type fileCorpus struct {
 	documents []string // paths, sorted by name
 	names     []string // paths below the folder of the corpus, with forward slashes
+	doubtful  string   // what index found that is hardly text
 }
+
+func (c *fileCorpus) warning() string { return c.doubtful }
 
 // openFolder lists the files of a folder that match a pattern; without patterns, those
 // that are not hidden.
@@ -48,6 +51,9 @@ func openFolder(root string, include []string) (corpus, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(c.names) == 0 && len(include) == 0 {
+		return nil, fmt.Errorf("data.path: the folder %s is empty (what begins with a dot does not count): give a folder with text", root)
 	}
 	if len(c.names) == 0 {
 		return nil, fmt.Errorf("data.path: no file of the folder %s matches data.include %q: give patterns such as **/*.txt", root, include)
@@ -103,6 +109,8 @@ func (c *fileCorpus) index(ctx context.Context, progress func(done int64)) (inde
 	var x index
 	names := sha256.New()
 	block := make([]byte, 1<<20)
+	var refused []string // files that are not text, and why
+	c.doubtful = ""
 	err := c.each(ctx, func(d document) error {
 		contents := sha256.New()
 		for at := int64(0); at < d.size; {
@@ -111,9 +119,18 @@ func (c *fileCorpus) index(ctx context.Context, progress func(done int64)) (inde
 				return err
 			}
 			if at == 0 {
-				if err := checkText(d.name, block[:min(n, 64<<10)]); err != nil {
-					return err
+				reason, invalid := checkText(block[:min(n, 64<<10)])
+				if reason != "" {
+					refused = append(refused, d.name+" is not text: "+reason)
+				} else if invalid > 0 && c.doubtful == "" {
+					c.doubtful = fmt.Sprintf("%s has invalid UTF-8 (%d of the bytes read at its head), and perhaps others have too: convert to UTF-8 if that is not meant", d.name, invalid)
 				}
+			}
+			if len(refused) == maxRefused {
+				return c.refuse(refused)
+			}
+			if len(refused) > 0 {
+				return nil
 			}
 			contents.Write(block[:n])
 			at += int64(n)
@@ -131,7 +148,22 @@ func (c *fileCorpus) index(ctx context.Context, progress func(done int64)) (inde
 		return nil
 	})
 	names.Sum(x.key[:0])
+	if err == nil && len(refused) > 0 {
+		err = c.refuse(refused)
+	}
 	return x, err
+}
+
+// maxRefused is how many files that are not text are listed.
+const maxRefused = 5
+
+// refuse says what to do about files that are not text.
+func (c *fileCorpus) refuse(files []string) error {
+	remedy := "convert it to UTF-8, as by iconv -f LATIN1 -t UTF-8"
+	if c.names[0] != "" { // a folder
+		remedy = "leave such files out by data.include, or convert them to UTF-8, as by iconv -f LATIN1 -t UTF-8"
+	}
+	return fmt.Errorf("data.path: %s: %s", strings.Join(files, "; "), remedy)
 }
 
 // readBlock fills block from offset at on, or as far as the document goes.

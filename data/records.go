@@ -26,6 +26,8 @@ type recordCorpus struct {
 	field string
 }
 
+func (c *recordCorpus) warning() string { return "" }
+
 // index takes each line that is not blank for a document, without looking into it.
 func (c *recordCorpus) index(ctx context.Context, progress func(done int64)) (index, error) {
 	var x index

@@ -47,6 +47,9 @@ type Windows struct {
 // Load reads a run folder: its configuration, tokenizer, fixed windows and
 // the best checkpoint, or the last one if there is no best yet.
 func Load(dir string) (*Run, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is a file, not the folder of a run: give a folder such as runs/gocode", dir)
+	}
 	c, err := config.Load(Folder(dir).Config())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not the folder of a run, for it has no config.yaml: train one with go run ./cmd/train", dir)

@@ -4,8 +4,16 @@
 // and so give the same bits.
 //
 //	model, err := infer.Open("runs/gocode/model.trefoil")
-//	session := model.NewSession()
-//	for id, err := range session.Generate(ctx, prompt, 200, sampler) { ... }
+//	tokenizer, err := data.ParseTokenizer(model.Tokenizer())
+//	prompt := tokenizer.Encode(nil, []byte("func ")) // []int32
+//	sampler := infer.NewSampler(infer.Sampling{Temperature: 0.8, Seed: 1})
+//	for id, err := range model.NewSession().Generate(ctx, prompt, 200, sampler) {
+//		text := tokenizer.Decode([]int32{id}) // may end inside a character
+//		...
+//	}
+//
+// Ids and text are the business of trefoil/data: the model carries the file
+// of its tokenizer, and nothing here reads it.
 //
 // A [Model] is read-only: any number of goroutines may share it, each with a
 // [Session] of its own.
@@ -152,14 +160,20 @@ func (m *Model) Config() packed.Config { return m.config }
 func (m *Model) Tokenizer() []byte { return m.tokenizer }
 
 // WithActivations returns a view of the model with activation scales from
-// another source. Static ones must be in the file.
+// another source. Static ones must be in the file, and need a model that
+// quantizes its activations.
 func (m *Model) WithActivations(a Activations) (*Model, error) {
+	quantized := false
 	for _, b := range m.blocks {
 		for _, p := range []*projection{b.qkv, b.o, b.gateUp, b.down} {
+			quantized = quantized || p.quantizesInput()
 			if a != Dynamic && p.quantizesInput() && p.activation.AbsMax == 0 {
 				return nil, fmt.Errorf("tensor %s has no static activation scales: export the run again, with calibration", p.parts[0].name)
 			}
 		}
+	}
+	if a != Dynamic && !quantized {
+		return nil, fmt.Errorf("the model's activations are float32, so there are no %s scales to use: use dynamic", a)
 	}
 	view := *m
 	view.activations = a

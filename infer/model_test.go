@@ -432,6 +432,10 @@ func TestBadTensors(t *testing.T) {
 	content := random(tiny(), packed.Ternary, 8, 14)
 	content.Find(down).Activation = &packed.Activation{Bits: 8}
 	m := load(t, content)
+	whole := load(t, random(tiny(), packed.Float32, 32, 1))
+	if _, err := whole.WithActivations(StaticAbsMax); err == nil || !strings.Contains(err.Error(), "use dynamic") {
+		t.Errorf("static scales of float32 activations: %v", err)
+	}
 	if _, err := m.WithActivations(StaticAbsMax); err == nil || !strings.Contains(err.Error(), down) {
 		t.Errorf("static scales that are not there: %v", err)
 	}

@@ -33,6 +33,7 @@ type State struct {
 	OptimizerSteps int     `json:"optimizer_steps,omitempty"`
 	PendingLoss    float64 `json:"pending_loss,omitempty"`
 	PendingSteps   int     `json:"pending_steps,omitempty"`
+	Config         string  `json:"config,omitempty"` // the run's configuration as YAML
 }
 
 // saveCheckpoint writes the parameters and the state, and the optimizer's
@@ -60,18 +61,28 @@ func saveCheckpoint(path string, s State, parameters []*layers.Parameter, o *Opt
 	})
 }
 
+// openCheckpoint opens a checkpoint and reads its state.
+func openCheckpoint(path string) (*safetensors.File, State, error) {
+	var s State
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, s, err
+	}
+	if err := json.Unmarshal([]byte(f.Metadata(export.StateKey)), &s); err != nil {
+		f.Close()
+		return nil, s, fmt.Errorf("%s: the metadata %s is not the state of a run: %w", path, export.StateKey, err)
+	}
+	return f, s, nil
+}
+
 // loadCheckpoint reads a checkpoint into the parameters and, unless it is
 // nil, the optimizer.
 func loadCheckpoint(path string, parameters []*layers.Parameter, o *Optimizer) (State, error) {
-	var s State
-	f, err := safetensors.Open(path)
+	f, s, err := openCheckpoint(path)
 	if err != nil {
 		return s, err
 	}
 	defer f.Close()
-	if err := json.Unmarshal([]byte(f.Metadata(export.StateKey)), &s); err != nil {
-		return s, fmt.Errorf("%s: the metadata %s is not the state of a run: %w", path, export.StateKey, err)
-	}
 	read := func(name string, dst []float32, shape []int) error {
 		values, err := f.Float32(name, shape...)
 		if err != nil {

@@ -145,7 +145,7 @@ func schedulePanel(records []Record) panel {
 		blend = blend || r.Lambda != 1
 	}
 	rate := pick(records, func(r Record) *float64 { return new(r.LR / max(peak, math.SmallestNonzeroFloat64)) })
-	p.add(fmt.Sprintf("learning rate (1 = peak, %.3g)", peak), thin(rate, 2000), draw.LineStyle{Color: black, Width: 1.1}, nil)
+	p.add("learning rate (1 = peak)", thin(rate, 2000), draw.LineStyle{Color: black, Width: 1.1}, nil)
 	if blend {
 		lambda := pick(records, func(r Record) *float64 { return &r.Lambda })
 		p.add("λ (0 = float32, 1 = quantized)", thin(lambda, 2000), draw.LineStyle{Color: purple, Width: 1.1, Dashes: []vg.Length{4, 2}}, nil)

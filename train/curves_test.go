@@ -172,7 +172,7 @@ func TestFigure(t *testing.T) {
 	if got := labels(f.panels[0]); !slices.Equal(got, want) {
 		t.Errorf("series %q, want %q", got, want)
 	}
-	want = []string{"learning rate (1 = peak, 0.002)", "λ (0 = float32, 1 = quantized)"}
+	want = []string{"learning rate (1 = peak)", "λ (0 = float32, 1 = quantized)"}
 	if got := labels(f.panels[2]); !slices.Equal(got, want) {
 		t.Errorf("series %q, want %q", got, want)
 	}

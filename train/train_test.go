@@ -38,6 +38,7 @@ func tinyConfig(t *testing.T) config.Config {
 	c.Data.Path, c.Data.Tokenizer.Kind = path, "char"
 	c.Model.Dim, c.Model.Layers, c.Model.Heads, c.Model.KVHeads, c.Model.FF, c.Model.Context = 32, 2, 2, 1, 64, 24
 	c.Train.Steps, c.Train.Batch, c.Train.Warmup, c.Train.EvalEvery, c.Train.EvalBatches = 40, 4, 5, 10, 2
+	c.Train.LR, c.Train.MuonLR = 2e-3, 0.01
 	return c
 }
 
@@ -240,7 +241,7 @@ func TestDivergence(t *testing.T) {
 			bad = r.network.Model.Blocks[1].FeedForward.Up.Weight
 			err = r.run(context.Background())
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), bad.Name) ||
-				!strings.Contains(err.Error(), export.Folder(dir).Last()) {
+				!strings.Contains(err.Error(), export.Folder(dir).Best()) {
 				t.Errorf("the run ended with %v, want %q and %s", err, test.want, bad.Name)
 			}
 			if before == nil || !bytes.Equal(checkpointOf(t, dir), before) {
@@ -276,6 +277,66 @@ func TestResumeNeedsTheSameText(t *testing.T) {
 		if !bytes.Equal(checkpointOf(t, dir), before) {
 			t.Errorf("%s: the checkpoint has changed", name)
 		}
+	}
+}
+
+// A run does not go on with another configuration, nor in a folder that lost
+// a file or holds a damaged one.
+func TestResumeNeedsTheFolderAsItWas(t *testing.T) {
+	c := tinyConfig(t)
+	c.Train.Steps, c.Train.EvalEvery = 2, 2
+	dir := filepath.Join(t.TempDir(), "run")
+	train(t, c, Options{Dir: dir})
+	fails := func(c config.Config, want string) {
+		t.Helper()
+		_, err := Run(context.Background(), c, Options{Dir: dir, Resume: true, Cache: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("resumed with %v, want %q", err, want)
+		}
+	}
+	other := c
+	other.Train.LR = 0.125
+	fails(other, `(first difference: now "lr: 0.125", then "lr: `)
+	other = c
+	other.Model.Context = 20
+	fails(other, `now "context: 20", then "context: 24"`)
+
+	for _, path := range []string{export.Folder(dir).Tokenizer(), export.Folder(dir).Evaluation(), metricsPath(dir)} {
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Fatal(err)
+		}
+		fails(c, "the run folder is not whole: stat "+path)
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tokenizer := export.Folder(dir).Tokenizer()
+	good, err := os.ReadFile(tokenizer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, bad := range map[string][]byte{
+		"the file is damaged":  good[:len(good)/2],
+		"is not the tokenizer": append(slices.Clone(good), '\n'),
+	} {
+		if err := os.WriteFile(tokenizer, bad, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		fails(c, want)
+	}
+}
+
+// A start that fails leaves no folder behind.
+func TestFailedStart(t *testing.T) {
+	c := tinyConfig(t)
+	c.Model.Context = 10000
+	dir := filepath.Join(t.TempDir(), "run")
+	_, err := Run(context.Background(), c, Options{Dir: dir, Cache: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "held-out text: ") {
+		t.Errorf("a text that is too short: %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the run folder is there")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"trefoil/config"
@@ -53,7 +54,8 @@ type trainer struct {
 	sampler   *data.Sampler
 	plan      *schedule.Plan
 	rate      schedule.LearningRate
-	heldout   []int32 // windows [n, context+1]
+
+	heldout, calibration []int32 // windows [n, context+1]
 
 	state   State
 	records []Record
@@ -80,6 +82,11 @@ type Result struct {
 func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 	if err := checkFolder(o); err != nil {
 		return Result{}, err
+	}
+	if o.Resume {
+		if err := sameConfig(c, o.Dir); err != nil {
+			return Result{}, err
+		}
 	}
 	d, err := data.Open(ctx, c.Data, o.Cache, orNothing(o.Prepare))
 	if err != nil {
@@ -114,12 +121,20 @@ func orNothing(f func(string, int64, int64)) func(string, int64, int64) {
 
 // checkFolder refuses to begin a run where one is, and to resume where none is.
 func checkFolder(o Options) error {
-	_, err := os.Stat(export.Folder(o.Dir).Last())
+	folder := export.Folder(o.Dir)
+	_, err := os.Stat(folder.Last())
 	switch {
 	case o.Resume && err != nil:
 		return fmt.Errorf("%s has no checkpoint to resume from: start the run without -resume", o.Dir)
 	case !o.Resume && err == nil:
 		return fmt.Errorf("%s: %w", o.Dir, ErrExists)
+	case !o.Resume:
+		return nil
+	}
+	for _, path := range []string{folder.Tokenizer(), folder.Evaluation(), metricsPath(o.Dir)} {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("the run folder is not whole: %w: bring the file back, or begin a new run in another folder", err)
+		}
 	}
 	return nil
 }
@@ -131,6 +146,11 @@ func newTrainer(c config.Config, d *data.Dataset, o Options) (*trainer, error) {
 	}
 	t := &trainer{Options: o, config: c, data: d, plan: plan, rate: c.Train.LearningRate()}
 	t.state.BestLoss = math.Inf(1)
+	t.state.Config = strings.Join(configLines(c), "\n")
+	// All that can fail comes before the folder is made.
+	if err := t.windows(); err != nil {
+		return nil, err
+	}
 	if t.sampler, err = data.NewSampler(d.Train, c.Model.Context, c.Seed); err != nil {
 		return nil, fmt.Errorf("training text: %w", err)
 	}
@@ -271,11 +291,18 @@ func (t *trainer) diverged(what, where string) error {
 		what += "; first in " + where
 	}
 	kept := "There is no checkpoint yet"
-	if len(t.records) > 0 {
-		kept = "The checkpoint of the last evaluation is good: " + export.Folder(t.Dir).Last()
+	if isFinite(t.state.BestLoss) {
+		kept = fmt.Sprintf("The best checkpoint, of step %d with a held-out loss of %.4g, is %s",
+			t.state.BestStep, t.state.BestLoss, export.Folder(t.Dir).Best())
 	}
-	return fmt.Errorf("step %d: %s. %s. "+
-		"Begin anew with a lower train.lr and train.muon_lr, a longer train.warmup or a lower train.clip", t.state.Step+1, what, kept)
+	rates, clip := "train.lr", "a lower train.clip"
+	if t.config.Train.Optimizer == config.Muon {
+		rates += " and train.muon_lr"
+	}
+	if t.config.Train.Clip == 0 {
+		clip = "train.clip=1"
+	}
+	return fmt.Errorf("step %d: %s. %s. Begin anew with a lower %s, a longer train.warmup or %s", t.state.Step+1, what, kept, rates, clip)
 }
 
 // evaluate measures the network on the held-out windows, records it, and

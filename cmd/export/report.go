@@ -16,7 +16,7 @@ import (
 )
 
 // literatureSize is what publications on ternary networks give as the size of
-// a million weights, in MB.
+// a million weights, in MB: 3 bits a weight.
 const literatureSize = 0.375
 
 // write prints the report and the command that comes next.
@@ -120,7 +120,7 @@ func writeTotals(w io.Writer, r *export.Report) {
 	}
 	rest := int(r.FileBytes) - all.bytes
 	t := table{{"", "weights", "float32", "this file", "smaller"}}
-	ternary.row(&t, "ternary layers", fmt.Sprintf("%.3f MB per million weights; literature: %.3f",
+	ternary.row(&t, "ternary layers", fmt.Sprintf("%.3f MB per million weights (literature: %.3f)",
 		float64(ternary.bytes)/float64(max(1, ternary.weights)), literatureSize))
 	embedding.row(&t, "embedding", fmt.Sprintf("is the head too; %.0f%% of the file", 100*float64(embedding.bytes)/float64(r.FileBytes)))
 	float.row(&t, "other layers", "")
@@ -131,6 +131,9 @@ func writeTotals(w io.Writer, r *export.Report) {
 		t.row("with -float float16", "", "", megabytes(all.half+rest))
 	}
 	t.write(w)
+	if ternary.weights > 0 {
+		fmt.Fprintf(w, "literature: %.3f MB are 3 bits a weight, the usual packing of published ternary models\n", literatureSize)
+	}
 }
 
 // writeLosses prints the held-out loss in every way to compute it.

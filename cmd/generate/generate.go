@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"trefoil/data"
@@ -13,6 +15,9 @@ import (
 
 // generate writes the prompt and what the model makes of it.
 func (q *request) generate(ctx context.Context, stdout, stderr io.Writer) error {
+	if err := checkFile(q.path); err != nil {
+		return err
+	}
 	model, err := infer.Open(q.path)
 	if err != nil {
 		return err
@@ -28,6 +33,10 @@ func (q *request) generate(ctx context.Context, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
+	if context := model.Config().Model.Context; len(prompt) > context {
+		fmt.Fprintf(stderr, "only the last %d of %d tokens of the prompt are read: the context is %d\n",
+			len(prompt)-infer.WindowStart(len(prompt), context), len(prompt), context)
+	}
 	out := &textWriter{w: stdout}
 	if err := out.write([]byte(q.prompt)); err != nil {
 		return err
@@ -37,6 +46,20 @@ func (q *request) generate(ctx context.Context, stdout, stderr io.Writer) error 
 	err = errors.Join(err, out.close())
 	fmt.Fprintf(stderr, "%s; prompt of %d tokens\n", &speed, len(prompt))
 	return err
+}
+
+// checkFile refuses a folder and says which file was probably meant.
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return nil // what else is wrong shows when it is opened
+	}
+	path = filepath.ToSlash(filepath.Clean(path))
+	model := path + "/model.trefoil"
+	if _, err := os.Stat(model); err == nil {
+		return fmt.Errorf("%s is a folder: give the file %s", path, model)
+	}
+	return fmt.Errorf("%s is a folder: give a .trefoil file, which go run ./cmd/export makes of the folder of a run", path)
 }
 
 // stream writes tokens as they come, up to the end of the text.
@@ -91,5 +114,5 @@ func encode(t *data.Tokenizer, prompt string) ([]int32, error) {
 	if end, ok := t.EndOfText(); ok {
 		return []int32{end}, nil
 	}
-	return nil, errors.New(`the prompt is empty, and this model knows no beginning of a text: give one with -prompt "The "`)
+	return nil, errors.New("the prompt is empty, and this model knows no beginning of a text: give one with " + examplePrompt)
 }

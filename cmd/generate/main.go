@@ -93,12 +93,15 @@ func (q *request) check(mode string) error {
 	return q.sampling.Validate()
 }
 
+// examplePrompt is how messages say to give a prompt.
+const examplePrompt = `-prompt "func "`
+
 // maxPrompt bounds what is read from standard input, in bytes.
 const maxPrompt = 1 << 20
 
 func readPrompt(stdin *os.File) (string, error) {
 	if term.IsTerminal(int(stdin.Fd())) {
-		return "", command.Usagef(`no prompt: give one with -prompt "func " or on standard input`)
+		return "", command.Usagef("no prompt: give one with %s or on standard input", examplePrompt)
 	}
 	b, err := io.ReadAll(io.LimitReader(stdin, maxPrompt+1))
 	if err != nil {

@@ -95,6 +95,20 @@ func TestGenerates(t *testing.T) {
 	}
 }
 
+func TestLongPromptAndFolder(t *testing.T) {
+	file := randomModel(t, false)
+	if _, log, err := call(t, t.Context(), strings.Repeat("x", 100), file, "-n", "1"); err != nil || !strings.Contains(log, "only the last 20 of 100 tokens of the prompt are read: the context is 32") {
+		t.Errorf("a long prompt: %q, %v", log, err)
+	}
+	dir := filepath.Dir(file)
+	if err := os.Rename(file, filepath.Join(dir, "model.trefoil")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := call(t, t.Context(), "x", dir); err == nil || !strings.Contains(err.Error(), "is a folder: give the file") {
+		t.Errorf("a folder: %v", err)
+	}
+}
+
 func TestEmptyPrompt(t *testing.T) {
 	if _, _, err := call(t, t.Context(), "", randomModel(t, false)); err == nil || !strings.Contains(err.Error(), "give one with -prompt") {
 		t.Errorf("no end of text: %v", err)

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -64,7 +65,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		options.Dir, *path = *resume, filepath.Join(*resume, "config.yaml")
 	}
 	c, err := load(*path, set)
-	if err != nil {
+	switch {
+	case options.Resume && errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is not the folder of a run, for it has no config.yaml: train one with go run ./cmd/train", *resume)
+	case err != nil:
 		return err
 	}
 	if *show {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,7 @@ func TestMistakesInValues(t *testing.T) {
 	}{
 		{[]string{"-set", "train.step=3"}, "did you mean steps?"},
 		{[]string{"-config", missing}, missing},
-		{[]string{"-resume", t.TempDir()}, "config.yaml"},
+		{[]string{"-resume", "nope"}, "nope is not the folder of a run, for it has no config.yaml"},
 		{[]string{"-set", "data.path=" + missing, "-out", filepath.Join(t.TempDir(), "run")}, missing},
 	} {
 		var out bytes.Buffer
@@ -61,7 +62,7 @@ func TestTrains(t *testing.T) {
 	if err := run(context.Background(), args, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"parameters", "perplexity", "     20  ", "a sample:", "curves.png", "go run ./cmd/export"} {
+	for _, want := range []string{": 1 document, ", " 1 layer ", "note: train.warmup ", "parameters", "perplexity", "     20  ", "a sample:", "curves.png", "go run ./cmd/export"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, &out)
 		}
@@ -69,5 +70,29 @@ func TestTrains(t *testing.T) {
 	err := run(context.Background(), args, &out)
 	if err == nil || !strings.Contains(err.Error(), "-resume") {
 		t.Errorf("a second run in the folder: %v", err)
+	}
+	out.Reset()
+	err = run(context.Background(), []string{"-resume", filepath.Join(dir, "run")}, &out)
+	if err != nil || !strings.Contains(out.String(), "finished already: 20 of 20 steps\n\nbest: ") {
+		t.Errorf("a finished run resumed: %v\n%s", err, &out)
+	}
+}
+
+func TestFixed(t *testing.T) {
+	for _, c := range []struct {
+		value           float64
+		width, decimals int
+		want            string
+	}{
+		{9.5, 5, 3, "9.500"},
+		{10.5, 5, 3, " 10.5"},
+		{1234.5, 5, 3, "1e+03"},
+		{12.25, 10, 2, "     12.25"},
+		{1e300, 10, 2, "    1e+300"},
+		{math.Inf(1), 10, 2, "      +Inf"},
+	} {
+		if got := fixed(c.value, c.width, c.decimals); got != c.want {
+			t.Errorf("%v: %q, want %q", c.value, got, c.want)
+		}
 	}
 }

@@ -8,29 +8,35 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"trefoil/config"
 	"trefoil/internal/command"
+	"trefoil/schedule"
 	"trefoil/train"
 )
 
 // reporter writes what a run does: a line an evaluation to standard output,
 // and on a terminal a progress bar below them.
 type reporter struct {
-	out      io.Writer
-	dir      string
-	terminal bool
-	bar      *progressbar.ProgressBar
-	stage    string
-	seen     map[string]bool
+	out     io.Writer
+	dir     string
+	columns int  // of the terminal; 0 for none, or one too narrow for a bar
+	float   bool // nothing is quantized
+	bar     *progressbar.ProgressBar
+	stage   string
+	seen    map[string]bool
 }
 
 // watch trains and reports.
 func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Options) error {
-	r := &reporter{out: stdout, dir: o.Dir, terminal: term.IsTerminal(int(os.Stderr.Fd())), seen: map[string]bool{}}
+	r := &reporter{out: stdout, dir: o.Dir, seen: map[string]bool{}}
+	if columns, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil && columns >= narrowest {
+		r.columns = columns
+	}
 	o.Prepare, o.Ready, o.Step, o.Evaluated = r.prepare, r.ready, r.step, r.evaluated
 	result, err := train.Run(ctx, c, o)
 	r.endBar()
@@ -46,10 +52,29 @@ func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Optio
 	return r.summary(result)
 }
 
-// prepare shows how far reading and encoding the corpus is.
+// A bar with its longest description and no details takes narrowest columns,
+// one with details takes detailed.
+const (
+	narrowest = 40
+	detailed  = 76
+)
+
+// newBar makes a bar that fits the terminal: a narrow one has no details.
+func (r *reporter) newBar(total int64, description string, details ...progressbar.Option) *progressbar.ProgressBar {
+	options := []progressbar.Option{progressbar.OptionSetDescription(description), progressbar.OptionSetWriter(os.Stderr),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(r.columns >= detailed)}
+	if r.columns >= detailed {
+		options = append(options, details...)
+	}
+	return progressbar.NewOptions64(total, options...)
+}
+
+// prepare shows how far reading and encoding the corpus is. Without a total
+// there is no bar, but a line.
 func (r *reporter) prepare(stage string, done, total int64) {
-	if !r.terminal {
+	if r.columns == 0 || total < 0 {
 		if !r.seen[stage] {
+			r.endBar()
 			fmt.Fprintf(r.out, "%s ...\n", stages[stage])
 			r.seen[stage] = true
 		}
@@ -57,8 +82,7 @@ func (r *reporter) prepare(stage string, done, total int64) {
 	}
 	if stage != r.stage {
 		r.endBar()
-		r.bar = progressbar.NewOptions64(total, progressbar.OptionSetDescription(stages[stage]),
-			progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowBytes(stage != "merges"), progressbar.OptionClearOnFinish())
+		r.bar = r.newBar(total, stages[stage], progressbar.OptionShowBytes(stage != "merges"))
 		r.stage = stage
 	}
 	r.bar.ChangeMax64(total)
@@ -82,27 +106,36 @@ func (r *reporter) endBar() {
 
 func (r *reporter) ready(p train.Plan) {
 	r.endBar()
-	d := p.Data
+	d, m, t, q := p.Data, p.Config.Model, p.Config.Train, p.Config.Quantization
+	r.float = q.Weights.Bits == schedule.Float && q.Activations.Bits == schedule.Float
 	for _, w := range d.Warnings {
 		fmt.Fprintln(r.out, "note:", w)
 	}
-	fmt.Fprintf(r.out, "%s: %s documents, %s of text; %s tokens to learn from, %s held out, vocabulary %d\n",
-		p.Config.Data.Path, command.Group(d.Documents), size(d.Bytes), command.Group(d.Train.Len()), command.Group(d.Heldout.Len()), d.Tokenizer.Vocab())
+	switch {
+	case t.Warmup > t.Steps:
+		fmt.Fprintf(r.out, "note: train.warmup %d is not shorter than train.steps %d: the learning rate never reaches its peak\n", t.Warmup, t.Steps)
+	case t.Warmup == t.Steps:
+		fmt.Fprintf(r.out, "note: train.warmup %d is not shorter than train.steps: the learning rate reaches its peak in the last step only\n", t.Warmup)
+	}
+	fmt.Fprintf(r.out, "%s: %s, %s of text; %s tokens to learn from, %s held out, vocabulary %d\n",
+		p.Config.Data.Path, count(d.Documents, "document"), size(d.Bytes), command.Group(d.Train.Len()), command.Group(d.Heldout.Len()), d.Tokenizer.Vocab())
 	what := "all float32"
 	if p.Ternary > 0 {
 		what = fmt.Sprintf("%s of them ternary", command.Group(p.Ternary))
 	}
-	m, t := p.Config.Model, p.Config.Train
-	fmt.Fprintf(r.out, "model: %s parameters, %s; %d layers of width %d, context %d\n", command.Group(p.Parameters), what, m.Layers, m.Dim, m.Context)
-	fmt.Fprintf(r.out, "run:   %s, %d steps of %s tokens by %s\n\n", r.dir, t.Steps, command.Group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
-	if p.Step > 0 {
+	fmt.Fprintf(r.out, "model: %s parameters, %s; %s of width %d, context %d\n", command.Group(p.Parameters), what, count(m.Layers, "layer"), m.Dim, m.Context)
+	fmt.Fprintf(r.out, "run:   %s, %s of %s tokens by %s\n\n", r.dir, count(t.Steps, "step"), command.Group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
+	switch {
+	case p.Step >= t.Steps:
+		fmt.Fprintf(r.out, "the run is finished already: %d of %s\n", p.Step, count(t.Steps, "step"))
+		return
+	case p.Step > 0:
 		fmt.Fprintf(r.out, "continuing after step %d\n", p.Step)
 	}
 	fmt.Fprintln(r.out, "   step  train  held-out  perplexity  accuracy  bits/byte        lr  lambda  tokens/s")
-	if r.terminal {
-		r.bar = progressbar.NewOptions(t.Steps, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("training"),
-			progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionSetItsString("steps"),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+	if r.columns > 0 {
+		r.bar = r.newBar(int64(t.Steps), "training",
+			progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionSetItsString("steps"))
 		r.bar.Set(p.Step)
 	}
 }
@@ -117,27 +150,39 @@ func (r *reporter) evaluated(e train.Record) {
 	if r.bar != nil {
 		r.bar.Clear()
 	}
+	lambda := fmt.Sprintf("%.2f", e.Lambda)
+	if r.float {
+		lambda = "-"
+	}
 	quantized := ""
 	if e.ValLossQuantized != nil {
 		quantized = fmt.Sprintf("  (fully quantized: %.4f)", *e.ValLossQuantized)
 	}
-	fmt.Fprintf(r.out, "%7d  %s  %8.4f  %10.2f  %7.1f%%  %9.3f  %.2e  %6.2f  %s%s\n", e.Step, optional("%.3f", e.TrainLoss, 5),
-		*e.ValLoss, math.Exp(*e.ValLoss), 100**e.ValAccuracy, *e.BitsPerByte, e.LR, e.Lambda, optional("%.0f", e.TokensPerSecond, 8), quantized)
+	fmt.Fprintf(r.out, "%7d  %s  %s  %s  %7.1f%%  %s  %.2e  %6s  %s%s\n", e.Step, optional(e.TrainLoss, 5, 3),
+		fixed(*e.ValLoss, 8, 4), fixed(math.Exp(*e.ValLoss), 10, 2), 100**e.ValAccuracy, fixed(*e.BitsPerByte, 9, 3), e.LR, lambda,
+		optional(e.TokensPerSecond, 8, 0), quantized)
 	if r.bar != nil {
 		r.bar.RenderBlank()
 	}
 }
 
-func optional(format string, v *float64, width int) string {
+func optional(v *float64, width, decimals int) string {
 	if v == nil {
 		return fmt.Sprintf("%*s", width, "-")
 	}
-	return fmt.Sprintf("%*s", width, fmt.Sprintf(format, *v))
+	return fixed(*v, width, decimals)
 }
 
 func (r *reporter) summary(s train.Result) error {
-	fmt.Fprintf(r.out, "\nbest: step %d, held-out loss %.4f, perplexity %.2f, fully quantized\nspeed: %.0f tokens/s, evaluations left out; peak memory %s\n",
-		s.BestStep, s.BestLoss, math.Exp(s.BestLoss), s.TokensPerSecond, size(train.PeakRSS()))
+	format := "fully quantized"
+	if r.float {
+		format = "float32"
+	}
+	fmt.Fprintf(r.out, "\nbest: step %d, held-out loss %.4f, perplexity %s, %s\n",
+		s.BestStep, s.BestLoss, strings.TrimSpace(fixed(math.Exp(s.BestLoss), 10, 2)), format)
+	if s.TokensPerSecond > 0 {
+		fmt.Fprintf(r.out, "speed: %.0f tokens/s, evaluations left out; peak memory %s\n", s.TokensPerSecond, size(train.PeakRSS()))
+	}
 	sample, err := os.ReadFile(filepath.Join(r.dir, "sample.txt"))
 	if err != nil {
 		return err

@@ -3,7 +3,27 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"trefoil/internal/command"
 )
+
+// count writes a number of things: 1 step, 2,000 steps.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return command.Group(n) + " " + thing
+}
+
+// fixed writes a number with so many decimals, or with as many digits as the
+// width has room for.
+func fixed(v float64, width, decimals int) string {
+	s := fmt.Sprintf("%*.*f", width, decimals, v)
+	for digits := 3; len(s) > width && digits > 0; digits-- {
+		s = fmt.Sprintf("%*.*g", width, digits, v)
+	}
+	return s
+}
 
 // size writes a size in the largest unit that keeps a digit before the point.
 func size(n int64) string {

@@ -93,18 +93,32 @@ func (s *study) run(ctx context.Context, out io.Writer, names string, steps int)
 	if err := s.prepare(ctx, chosen); err != nil {
 		return err
 	}
+	err = s.measureAll(ctx, chosen, steps)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	return errors.Join(ctx.Err(), s.report(context.WithoutCancel(ctx), out, chosen))
+}
+
+func (s *study) measureAll(ctx context.Context, chosen []size, steps int) error {
 	s.results = results{}
 	for range rounds {
 		for _, z := range chosen {
 			for _, p := range programs {
-				if p.runs(s, z) {
-					if err := s.measure(ctx, p, z, steps*z.more); err != nil {
-						return fmt.Errorf("%s at %s: %w", p.name, z.name, err)
-					}
+				if !p.runs(s, z) {
+					continue
+				}
+				if err := s.measure(ctx, p, z, steps*z.more); err != nil {
+					return fmt.Errorf("%s at %s: %w", p.name, z.name, err)
 				}
 			}
 		}
 	}
+	return nil
+}
+
+// report prints what was measured, be it all or what an interrupted study has.
+func (s *study) report(ctx context.Context, out io.Writer, chosen []size) error {
 	machine, err := s.machine(ctx)
 	if err != nil {
 		return err
@@ -113,8 +127,9 @@ func (s *study) run(ctx context.Context, out io.Writer, names string, steps int)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s\n%s\n%s\n%s\n%s", machine, s.results.speeds(chosen), s.results.comparisons(chosen), s.results.memory(chosen), products)
-	return nil
+	r := s.results
+	_, err = fmt.Fprintf(out, "%s\n%s\n%s\n%s\n%s", machine, r.speeds(chosen), r.comparisons(chosen), r.memory(chosen), products)
+	return err
 }
 
 // choose finds the sizes of a list of names.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,8 +32,11 @@ func Write(path string, fn func(io.Writer) error) error {
 		mode = info.Mode().Perm()
 	}
 	f, err := create(path, mode)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("writing %s: the folder %s is missing (%w): make it first", path, filepath.Dir(path), cause(err))
+	case err != nil:
+		return fmt.Errorf("writing %s: %w", path, cause(err))
 	}
 	renamed := false
 	defer func() { // also when fn panics
@@ -45,7 +49,7 @@ func Write(path string, fn func(io.Writer) error) error {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
-		return err
+		return fmt.Errorf("writing %s: %w", path, cause(err))
 	}
 	renamed = true
 	return syncFolder(filepath.Dir(path))
@@ -63,9 +67,28 @@ func create(path string, mode os.FileMode) (*os.File, error) {
 	}
 }
 
+// cause takes the temporary name, which says nothing to anyone, off an error.
+func cause(err error) error {
+	switch e := err.(type) {
+	case *fs.PathError:
+		return e.Err
+	case *os.LinkError:
+		return e.Err
+	}
+	return err
+}
+
+// A namelessWriter writes to a file and keeps its name out of errors.
+type namelessWriter struct{ f *os.File }
+
+func (w namelessWriter) Write(b []byte) (int, error) {
+	n, err := w.f.Write(b)
+	return n, cause(err)
+}
+
 // fill writes, syncs and closes f.
 func fill(f *os.File, fn func(io.Writer) error) error {
-	w := bufio.NewWriterSize(f, bufferSize)
+	w := bufio.NewWriterSize(namelessWriter{f}, bufferSize)
 	if err := fn(w); err != nil {
 		return err
 	}
@@ -73,9 +96,9 @@ func fill(f *os.File, fn func(io.Writer) error) error {
 		return err
 	}
 	if err := f.Sync(); err != nil {
-		return err
+		return cause(err)
 	}
-	return f.Close()
+	return cause(f.Close())
 }
 
 // syncFolder makes a rename in folder survive a loss of power. Windows has no

@@ -75,8 +75,8 @@ func TestFullDisk(t *testing.T) {
 		t.Skip("no /dev/full here")
 	}
 	defer f.Close()
-	if err := fill(f, text("x")); err == nil {
-		t.Error("writing to a full device succeeded")
+	if err := fill(f, text("x")); err == nil || strings.Contains(err.Error(), f.Name()) {
+		t.Errorf("writing to a full device: %v", err)
 	}
 }
 
@@ -93,7 +93,9 @@ func TestPanicLeavesOldFile(t *testing.T) {
 }
 
 func TestMissingFolder(t *testing.T) {
-	if err := Write(filepath.Join(t.TempDir(), "no", "a.bin"), text("x")); !errors.Is(err, os.ErrNotExist) {
+	path := filepath.Join(t.TempDir(), "no", "a.bin")
+	err := Write(path, text("x"))
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "the folder "+filepath.Dir(path)+" is missing") || strings.Contains(err.Error(), ".tmp") {
 		t.Errorf("got %v", err)
 	}
 }
