@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"trefoil/config"
 	"trefoil/internal/command"
@@ -32,6 +33,11 @@ Go source tree of your Go installation.
 `
 
 func main() {
+	// Nearly all memory is the graph's and lives as long as the run, so little
+	// garbage should be allowed beside it. GOGC overrides this.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(25)
+	}
 	command.Main("train", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) })
 }
 
