@@ -38,8 +38,8 @@ var (
 	corners = []corner{
 		{"float32-adamw", "float32, AdamW 1e-3, cosine to a tenth", slices.Concat(float32Bits, cosine, []string{"train.lr=1e-3"})},
 		{"b158-adamw", "b1.58, AdamW 2e-3, cosine to a tenth", slices.Concat(cosine, []string{"train.lr=2e-3", "quantization.phases=[]"})},
-		{"float32-muon", "float32, Muon 1e-2 and AdamW 2e-3, linear to zero", slices.Concat(float32Bits, []string{"train.lr=2e-3"})},
-		{"b158-muon", "b1.58, Muon 1e-2 and AdamW 4e-3, linear to zero, lambda over the first 0.3", nil},
+		{"float32-muon", "float32, Muon 1e-2 and AdamW 2e-3, linear to zero", slices.Concat(float32Bits, []string{"train.lr=2e-3", "train.muon_lr=1e-2"})},
+		{"b158-muon", "b1.58, Muon 7e-3 and AdamW 4e-3, linear to zero, lambda over the first 0.3", nil},
 	}
 )
 
