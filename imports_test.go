@@ -22,6 +22,7 @@ var rooms = []struct {
 	{"internal/kernel", []string{"golang.org/x/sys/cpu"}},
 	{"internal/atomicfile", nil},
 	{"internal/safetensors", nil},
+	{"internal/gguf", nil},
 	{"internal/command", nil},
 	{"arch", nil},
 	{"quant", nil},
@@ -37,8 +38,11 @@ var rooms = []struct {
 	{"train", append([]string{"gonum.org/v1/plot", "golang.org/x/image/font"}, gorgonia...)},
 	{"cmd/train", []string{"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 	{"cmd/export", nil},
+	{"cmd/inspect", nil},
 	{"cmd/generate", []string{"golang.org/x/term"}},
+	{"experiments/study", nil},
 	{"experiments/shakespeare", nil},
+	{"experiments/gradientbits", nil},
 	{"experiments/speed", gorgonia},
 }
 

@@ -10,11 +10,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -22,6 +20,7 @@ import (
 	"strings"
 
 	"trefoil/config"
+	"trefoil/experiments/study"
 	"trefoil/train"
 )
 
@@ -50,13 +49,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := study(ctx, os.Stdout, *data, *seeds, *only); err != nil {
+	if err := run(ctx, os.Stdout, *data, *seeds, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "shakespeare:", err)
 		os.Exit(1)
 	}
 }
 
-func study(ctx context.Context, out io.Writer, data string, seeds int, only string) error {
+func run(ctx context.Context, out io.Writer, data string, seeds int, only string) error {
 	fmt.Fprintln(out, "| recipe | held-out loss at the last step, by seed | mean | best checkpoint, mean |")
 	fmt.Fprintln(out, "|---|---|---|---|")
 	for _, c := range corners {
@@ -86,14 +85,5 @@ func (c corner) train(ctx context.Context, data string, seed int) (train.Result,
 	if err != nil {
 		return train.Result{}, err
 	}
-	o := train.Options{Dir: filepath.Join("runs", "shakespeare", fmt.Sprintf("%s-%d", c.name, seed))}
-	s, err := train.Run(ctx, cfg, o)
-	if errors.Is(err, train.ErrExists) {
-		o.Resume = true
-		s, err = train.Run(ctx, cfg, o)
-	}
-	if err == nil && math.IsNaN(s.ValLoss) {
-		err = errors.New("the loss is not a number")
-	}
-	return s, err
+	return study.Train(ctx, cfg, filepath.Join("runs", "shakespeare", fmt.Sprintf("%s-%d", c.name, seed)))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -20,7 +21,7 @@ type Info struct {
 	DType DType
 	Shape []int
 
-	offset, size int64 // in the file
+	Offset, Size int64 // in the file, in bytes
 }
 
 // A Reader gives the tensors of a file. It holds the header only; methods
@@ -72,6 +73,9 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(head[lengthBytes:], &raw); err != nil {
+		if syntax, ok := err.(*json.SyntaxError); ok {
+			err = fmt.Errorf("byte %d: %w", lengthBytes+syntax.Offset, err)
+		}
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	out := &Reader{r: r, byName: map[string]int{}, metadata: map[string]string{}}
@@ -120,6 +124,9 @@ func (r *Reader) index(raw map[string]json.RawMessage, start, size int64) error 
 		if err := json.Unmarshal(message, &e); err != nil {
 			return fmt.Errorf("tensor %s: %w", name, err)
 		}
+		if e.Shape == nil || len(e.Offsets) != 2 {
+			return fmt.Errorf("tensor %s: the header gives no shape or no pair of offsets for it", name)
+		}
 		n, err := byteLength(e.DType, e.Shape)
 		if err != nil {
 			return fmt.Errorf("tensor %s: %w", name, err)
@@ -134,14 +141,14 @@ func (r *Reader) index(raw map[string]json.RawMessage, start, size int64) error 
 		r.tensors = append(r.tensors, Info{name, e.DType, e.Shape, start + begin, n})
 	}
 	slices.SortFunc(r.tensors, func(a, b Info) int {
-		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.size, b.size), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Size, b.Size), cmp.Compare(a.Name, b.Name))
 	})
 	next := start
 	for i, t := range r.tensors {
-		if t.offset != next {
-			return fmt.Errorf("tensor %s: begins at byte %d of the file, but the one before ends at %d", t.Name, t.offset, next)
+		if t.Offset != next {
+			return fmt.Errorf("tensor %s: begins at byte %d of the file, but the one before ends at %d", t.Name, t.Offset, next)
 		}
-		r.byName[t.Name], next = i, t.offset+t.size
+		r.byName[t.Name], next = i, t.Offset+t.Size
 	}
 	if next != size {
 		return fmt.Errorf("the tensors end at byte %d of %d", next, size)
@@ -156,6 +163,13 @@ func (r *Reader) Tensors() []Info { return r.tensors }
 // Metadata returns the value of a metadata key, "" if there is none.
 func (r *Reader) Metadata(key string) string { return r.metadata[key] }
 
+// Keys lists the metadata keys in the order of the alphabet, without those of
+// checksums.
+func (r *Reader) Keys() []string {
+	keys := slices.Sorted(maps.Keys(r.metadata))
+	return slices.DeleteFunc(keys, func(k string) bool { return k == checksumKey || strings.HasPrefix(k, checksumPrefix) })
+}
+
 // Has reports whether the file has a tensor of that name.
 func (r *Reader) Has(name string) bool {
 	_, ok := r.byName[name]
@@ -169,8 +183,8 @@ func (r *Reader) Float32(name string, shape ...int) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]float32, 0, t.size/sizes[t.DType])
-	err = r.scan(t, func(b []byte) {
+	out := make([]float32, 0, t.Size/sizes[t.DType])
+	err = r.scan(t, func(b []byte) error {
 		switch t.DType {
 		case F32:
 			for ; len(b) > 0; b = b[4:] {
@@ -185,6 +199,7 @@ func (r *Reader) Float32(name string, shape ...int) ([]float32, error) {
 				out = append(out, math.Float32frombits(uint32(binary.LittleEndian.Uint16(b))<<16))
 			}
 		}
+		return nil
 	})
 	return out, err
 }
@@ -196,11 +211,12 @@ func (r *Reader) Int32(name string, shape ...int) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]int32, 0, t.size/4)
-	err = r.scan(t, func(b []byte) {
+	out := make([]int32, 0, t.Size/4)
+	err = r.scan(t, func(b []byte) error {
 		for ; len(b) > 0; b = b[4:] {
 			out = append(out, int32(binary.LittleEndian.Uint32(b)))
 		}
+		return nil
 	})
 	return out, err
 }
@@ -211,15 +227,15 @@ func (r *Reader) Bytes(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, 0, t.size)
-	err = r.scan(t, func(b []byte) { out = append(out, b...) })
+	out := make([]byte, 0, t.Size)
+	err = r.scan(t, func(b []byte) error { out = append(out, b...); return nil })
 	return out, err
 }
 
 // Verify reads every tensor and compares it with its checksum.
 func (r *Reader) Verify() error {
 	for _, t := range r.tensors {
-		if err := r.scan(t, func([]byte) {}); err != nil {
+		if err := r.scan(t, func([]byte) error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -247,18 +263,30 @@ func (r *Reader) find(name string, shape []int, types ...DType) (Info, error) {
 	return t, nil
 }
 
+// Scan hands the bytes of a tensor to each, in pieces of whole elements that
+// are valid until each returns; an error of each ends the scan.
+func (r *Reader) Scan(name string, each func(b []byte) error) error {
+	t, err := r.find(name, nil)
+	if err != nil {
+		return err
+	}
+	return r.scan(t, each)
+}
+
 // scan hands the bytes of t to each, in pieces of whole elements, and checks
 // the checksum if there is one.
-func (r *Reader) scan(t Info, each func([]byte)) error {
-	buf := make([]byte, min(t.size, chunkElements*8))
+func (r *Reader) scan(t Info, each func([]byte) error) error {
+	buf := make([]byte, min(t.Size, chunkElements*8))
 	crc := uint32(0)
-	for done := int64(0); done < t.size; {
-		b := buf[:min(int64(len(buf)), t.size-done)]
-		if n, err := r.r.ReadAt(b, t.offset+done); n < len(b) {
+	for done := int64(0); done < t.Size; {
+		b := buf[:min(int64(len(buf)), t.Size-done)]
+		if n, err := r.r.ReadAt(b, t.Offset+done); n < len(b) {
 			return fmt.Errorf("tensor %s: %w", t.Name, err)
 		}
 		crc = crc32.Update(crc, castagnoli, b)
-		each(b)
+		if err := each(b); err != nil {
+			return err
+		}
 		done += int64(len(b))
 	}
 	if want, ok := r.metadata[checksumPrefix+t.Name]; ok && want != hex(crc) {

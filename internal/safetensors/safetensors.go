@@ -40,13 +40,20 @@ const (
 	U16  DType = "U16"
 	U8   DType = "U8"
 	Bool DType = "BOOL"
+
+	F8E4M3 DType = "F8_E4M3"
+	F8E5M2 DType = "F8_E5M2"
 )
 
 var sizes = map[DType]int64{
 	F64: 8, F32: 4, F16: 2, BF16: 2,
 	I64: 8, I32: 4, I16: 2, I8: 1,
 	U64: 8, U32: 4, U16: 2, U8: 1, Bool: 1,
+	F8E4M3: 1, F8E5M2: 1,
 }
+
+// Bytes returns the size of an element.
+func (d DType) Bytes() int { return int(sizes[d]) }
 
 // byteLength returns the bytes that a tensor takes, or an error if the dtype
 // is unknown, a dimension negative or the product too large for an int64.
@@ -76,7 +83,7 @@ const (
 
 // entry is a tensor's description in the header.
 type entry struct {
-	DType   DType    `json:"dtype"`
-	Shape   []int    `json:"shape"`
-	Offsets [2]int64 `json:"data_offsets"`
+	DType   DType   `json:"dtype"`
+	Shape   []int   `json:"shape"`
+	Offsets []int64 `json:"data_offsets"`
 }

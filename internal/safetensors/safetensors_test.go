@@ -77,8 +77,8 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("metadata: %q", got)
 	}
 	for _, info := range r.Tensors() {
-		if info.offset%sizes[info.DType] != 0 {
-			t.Errorf("%s is not aligned: %d", info.Name, info.offset)
+		if info.Offset%sizes[info.DType] != 0 {
+			t.Errorf("%s is not aligned: %d", info.Name, info.Offset)
 		}
 	}
 }
@@ -140,7 +140,7 @@ func TestRejects(t *testing.T) {
 		"short file":    {[]byte{1, 2}, "too few"},
 		"huge header":   {binary.LittleEndian.AppendUint64(nil, math.MaxUint64), "header: a length"},
 		"long header":   {append(binary.LittleEndian.AppendUint64(nil, 50), eight...), "header: a length"},
-		"no JSON":       {file("hello", nil), "header"},
+		"no JSON":       {file("hello", nil), "header: byte 9: invalid character 'h'"},
 		"unknown dtype": {file(`{"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}}`, eight), "tensor a: dtype"},
 		"negative":      {file(`{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}`, eight), "negative"},
 		"overflow": {file(`{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}`,
@@ -149,6 +149,10 @@ func TestRejects(t *testing.T) {
 		"backwards":    {file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, eight), "outside"},
 		"before":       {file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}}`, eight), "outside"},
 		"wrong length": {file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}}`, eight), "takes 4"},
+		"no shape":     {file(`{"a":{"dtype":"F32","data_offsets":[0,4]}}`, eight[:4]), "tensor a: the header gives no shape"},
+		"one offset":   {file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[4]}}`, eight[:4]), "no pair of offsets"},
+		"2^63 rows":    {file(`{"a":{"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,8]}}`, eight), "tensor a: json"},
+		"deep header":  {file(strings.Repeat("[", 1<<20), nil), "header: "},
 		"overlap": {file(`{"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},`+
 			`"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, eight), "tensor b: begins"},
 		"gap": {file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},`+
@@ -186,7 +190,7 @@ func TestEveryFlippedByteIsNamed(t *testing.T) {
 	}
 	owner := func(i int) string {
 		for _, info := range r.Tensors() {
-			if int64(i) >= info.offset && int64(i) < info.offset+info.size {
+			if int64(i) >= info.Offset && int64(i) < info.Offset+info.Size {
 				return "tensor " + info.Name
 			}
 		}

@@ -15,7 +15,8 @@ import (
 
 // A Tensor is a named tensor to write. Data decides the type of its elements:
 // []float64, []float32, []int64, []int32, []int16, []int8 or []uint8 (F64 to
-// U8), Float16 or BFloat16. Its length is the product of Shape.
+// U8), Float16 or BFloat16. Its length is the product of Shape. It may also be
+// a [Lazy], which gives one of these.
 type Tensor struct {
 	Name  string
 	Shape []int
@@ -27,6 +28,43 @@ type (
 	Float16  []uint16
 	BFloat16 []uint16
 )
+
+// Lazy is the Data of a tensor that is too large to lie in memory beside the
+// others. Load returns elements of the given type. It is called when the
+// tensor's turn comes, twice: for the checksum and for the elements.
+type Lazy struct {
+	DType DType
+	Load  func() (any, error)
+}
+
+// load returns the elements of t.
+func (t Tensor) load() (any, error) {
+	lazy, ok := t.Data.(Lazy)
+	if !ok {
+		return t.Data, nil
+	}
+	data, err := lazy.Load()
+	if err != nil {
+		return nil, err
+	}
+	if d := dtypeOf(data); d != lazy.DType {
+		return nil, fmt.Errorf("elements of type %T instead of %s", data, lazy.DType)
+	}
+	return data, t.check(data)
+}
+
+// check reports elements that do not fill t's shape.
+func (t Tensor) check(data any) error {
+	d := dtypeOf(data)
+	n, err := byteLength(d, t.Shape)
+	if err != nil {
+		return err
+	}
+	if have := int64(binary.Size(data)); have != n {
+		return fmt.Errorf("shape %v of %s takes %d bytes, the data has %d", t.Shape, d, n, have)
+	}
+	return nil
+}
 
 // Write writes a file with the given metadata and tensors to w. Tensors of
 // wide elements go before narrow ones, so that each is aligned to its
@@ -45,7 +83,11 @@ func Write(w io.Writer, metadata map[string]string, tensors []Tensor) error {
 		return err
 	}
 	for _, t := range tensors {
-		if err := writeElements(w, t.Data); err != nil {
+		data, err := t.load()
+		if err != nil {
+			return fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
+		if err := writeElements(w, data); err != nil {
 			return fmt.Errorf("tensor %s: %w", t.Name, err)
 		}
 	}
@@ -75,8 +117,12 @@ func encodeHeader(metadata map[string]string, tensors []Tensor) ([]byte, error) 
 		if slices.Contains(names[:i], t.Name) || t.Name == metadataKey {
 			return nil, fmt.Errorf("tensor %s: the name is taken", t.Name)
 		}
+		data, err := t.load()
+		if err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
 		crc := crc32.New(castagnoli)
-		writeElements(crc, t.Data) // a hash takes everything
+		writeElements(crc, data) // a hash takes everything
 		metadata[checksumPrefix+t.Name] = hex(crc.Sum32())
 		names[i], entries[i], offset = t.Name, e, e.Offsets[1]
 	}
@@ -93,11 +139,13 @@ func describe(t Tensor, offset int64) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	if have := int64(binary.Size(t.Data)); have != n {
-		return entry{}, fmt.Errorf("shape %v of %s takes %d bytes, the data has %d", t.Shape, d, n, have)
+	if _, lazy := t.Data.(Lazy); !lazy {
+		if err := t.check(t.Data); err != nil {
+			return entry{}, err
+		}
 	}
 	shape := append([]int{}, t.Shape...) // a scalar's is [], not null
-	return entry{d, shape, [2]int64{offset, offset + n}}, nil
+	return entry{d, shape, []int64{offset, offset + n}}, nil
 }
 
 // assemble spells the header out. The order of the tensors is kept, which a
@@ -143,7 +191,9 @@ func assemble(metadata map[string]string, names []string, entries []entry) ([]by
 }
 
 func dtypeOf(data any) DType {
-	switch data.(type) {
+	switch data := data.(type) {
+	case Lazy:
+		return data.DType
 	case []float64:
 		return F64
 	case []float32:
