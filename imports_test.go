@@ -25,24 +25,29 @@ var rooms = []struct {
 	{"internal/gguf", nil},
 	{"internal/command", nil},
 	{"arch", nil},
+	{"internal/names", nil},
 	{"quant", nil},
 	{"quant/calib", nil},
+	{"quant/analysis", []string{"gonum.org/v1/plot"}},
 	{"quant/packed", []string{"github.com/edsrzf/mmap-go"}},
 	{"data", []string{"github.com/sugarme/tokenizer", "github.com/edsrzf/mmap-go", "github.com/bmatcuk/doublestar/v4"}},
 	{"infer", nil},
 	{"schedule", nil},
 	{"config", []string{"go.yaml.in/yaml/v3"}},
 	{"export", nil},
+	{"convert", nil},
 	{"nn", gorgonia},
 	{"layers", gorgonia},
 	{"train", append([]string{"gonum.org/v1/plot", "golang.org/x/image/font"}, gorgonia...)},
 	{"cmd/train", []string{"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 	{"cmd/export", nil},
+	{"cmd/import", nil},
 	{"cmd/inspect", nil},
 	{"cmd/generate", []string{"golang.org/x/term"}},
 	{"experiments/study", nil},
 	{"experiments/shakespeare", nil},
 	{"experiments/gradientbits", nil},
+	{"experiments/mnist", append([]string{"gonum.org/v1/plot"}, gorgonia...)},
 	{"experiments/speed", gorgonia},
 }
 
@@ -112,7 +117,7 @@ func allowed(path string, list []string) bool {
 
 // What runs and writes packed models is free of the graph.
 func TestNoGorgoniaInRuntime(t *testing.T) {
-	for _, p := range listPackages(t, "./infer", "./export", "./cmd/export", "./cmd/generate") {
+	for _, p := range listPackages(t, "./infer", "./export", "./convert", "./cmd/export", "./cmd/import", "./cmd/generate") {
 		for _, d := range p.Deps {
 			if strings.HasPrefix(d, "gorgonia.org/") {
 				t.Errorf("%s links %s", p.ImportPath, d)

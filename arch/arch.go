@@ -15,6 +15,8 @@
 //	logits = RMSNorm(x, norm) embedding'                 head tied to embedding
 //
 // There are no biases. The rotary embedding turns pairs (i, i+HeadDim/2).
+// Models from elsewhere may lack the sub-norms, have a head of their own, or
+// heads that are wider or narrower than Dim/Heads: see [Config].
 // Training, export and inference all build on this one description.
 package arch
 
@@ -44,6 +46,10 @@ type Config struct {
 	Activation Activation `yaml:"activation" json:"activation"` // silu or relu2
 	RopeBase   float64    `yaml:"rope_base" json:"rope_base"`   // base of the rotary frequencies, usually 10000
 	NormEps    float64    `yaml:"norm_eps" json:"norm_eps"`     // added to the mean square in RMSNorm, usually 1e-5
+
+	HeadWidth  int  `yaml:"head_dim,omitempty" json:"head_dim,omitempty"`         // width of a head; 0 means Dim/Heads
+	NoSubNorms bool `yaml:"no_sub_norms,omitempty" json:"no_sub_norms,omitempty"` // as in Llama: the norms before o and down are left out
+	UntiedHead bool `yaml:"untied_head,omitempty" json:"untied_head,omitempty"`   // the logits have a matrix of their own, named head
 }
 
 // Bounds on sizes, so that products of two sizes fit in an int and a number
@@ -52,6 +58,7 @@ const (
 	maxSize    = 1 << 24
 	maxLayers  = 1 << 10
 	maxContext = 1 << 20
+	maxHeadDim = 1 << 12
 )
 
 // Validate reports every field that is out of range or does not fit the
@@ -70,7 +77,12 @@ func (c Config) Validate() error {
 			complain("%s: %d is not between 1 and %d", f.name, f.value, f.max)
 		}
 	}
-	if c.Heads > 0 && c.Dim%(2*c.Heads) != 0 {
+	switch {
+	case c.HeadWidth != 0:
+		if c.HeadWidth < 2 || c.HeadWidth > maxHeadDim || c.HeadWidth%2 != 0 {
+			complain("head_dim: %d is not an even number from 2 to %d: use 0 for dim/heads", c.HeadWidth, maxHeadDim)
+		}
+	case c.Heads > 0 && c.Dim%(2*c.Heads) != 0:
 		complain("dim: %d is not divisible into %d heads of an even width: use a multiple of %d", c.Dim, c.Heads, 2*c.Heads)
 	}
 	if c.KVHeads > 0 && c.Heads%c.KVHeads != 0 {
@@ -89,7 +101,15 @@ func (c Config) Validate() error {
 }
 
 // HeadDim is the width of one attention head.
-func (c Config) HeadDim() int { return c.Dim / c.Heads }
+func (c Config) HeadDim() int {
+	if c.HeadWidth != 0 {
+		return c.HeadWidth
+	}
+	return c.Dim / c.Heads
+}
+
+// QDim is the width of all query heads together, and of the attention's output.
+func (c Config) QDim() int { return c.Heads * c.HeadDim() }
 
 // KVDim is the width of all key heads together, and of all value heads.
 func (c Config) KVDim() int { return c.KVHeads * c.HeadDim() }

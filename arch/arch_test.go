@@ -90,3 +90,36 @@ func TestConfigJSON(t *testing.T) {
 		t.Errorf("names of the fields: %s", b)
 	}
 }
+
+// Models from elsewhere: wide heads, a head of its own, no sub-norms.
+func TestOtherShapes(t *testing.T) {
+	c := small()
+	c.HeadWidth, c.UntiedHead, c.NoSubNorms = 48, true, true
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	shapes := map[string][]int{}
+	for _, p := range c.Parameters() {
+		shapes[p.Name] = p.Shape
+	}
+	for name, want := range map[string][]int{
+		"blocks.1.attention.q": {192, 128}, "blocks.1.attention.k": {96, 128}, "blocks.1.attention.o": {128, 192}, "head": {65, 128},
+	} {
+		if !slices.Equal(shapes[name], want) {
+			t.Errorf("%s is %v, want %v", name, shapes[name], want)
+		}
+	}
+	if _, has := shapes["blocks.1.attention.sub_norm"]; has || len(shapes) != 3+4*9 {
+		t.Errorf("%d parameters, sub-norms: %v", len(shapes), has)
+	}
+	c.NoSubNorms = false
+	if p := c.Parameters()[5]; p.Name != "blocks.0.attention.sub_norm" || p.Shape[0] != 192 {
+		t.Errorf("%+v", p)
+	}
+	for _, width := range []int{-2, 3, 1 << 20} {
+		c.HeadWidth = width
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "head_dim: ") {
+			t.Errorf("heads of %d: %v", width, err)
+		}
+	}
+}

@@ -1,12 +1,16 @@
 package arch
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // A Kind says what a parameter does, and so how it is quantized and decayed.
 type Kind int
 
 const (
-	Embedding Kind = iota // [vocab, dim], also the head; stays in float
+	Embedding Kind = iota // [vocab, dim]: the embedding and the head; stays in float
 	Norm                  // [dim], the gain of an RMSNorm; stays in float
 	Linear                // [out, in], a projection of a block; becomes ternary
 )
@@ -31,10 +35,11 @@ func (p Parameter) Size() int {
 	return n
 }
 
-// Names of the two parameters outside the blocks.
+// Names of the parameters outside the blocks.
 const (
-	EmbeddingName = "embedding"
+	EmbeddingName = "embedding" // also the head, unless it is untied
 	NormName      = "norm"
+	HeadName      = "head" // of a model with an untied head
 )
 
 // A Block holds the names of one block's parameters.
@@ -74,11 +79,11 @@ func (c Config) Parameters() []Parameter {
 		b := BlockNames(i)
 		list = append(list,
 			norm(b.AttentionNorm, c.Dim),
-			linear(b.Q, c.Dim, c.Dim),
+			linear(b.Q, c.QDim(), c.Dim),
 			linear(b.K, c.KVDim(), c.Dim),
 			linear(b.V, c.KVDim(), c.Dim),
-			norm(b.AttentionSubNorm, c.Dim),
-			linear(b.O, c.Dim, c.Dim),
+			norm(b.AttentionSubNorm, c.QDim()),
+			linear(b.O, c.Dim, c.QDim()),
 			norm(b.FFNNorm, c.Dim),
 			linear(b.Gate, c.FF, c.Dim),
 			linear(b.Up, c.FF, c.Dim),
@@ -86,7 +91,14 @@ func (c Config) Parameters() []Parameter {
 			linear(b.Down, c.Dim, c.FF),
 		)
 	}
-	return append(list, norm(NormName, c.Dim))
+	if c.NoSubNorms {
+		list = slices.DeleteFunc(list, func(p Parameter) bool { return strings.HasSuffix(p.Name, ".sub_norm") })
+	}
+	list = append(list, norm(NormName, c.Dim))
+	if c.UntiedHead {
+		list = append(list, Parameter{HeadName, []int{c.Vocab, c.Dim}, Embedding})
+	}
+	return list
 }
 
 // ParameterCount is the number of elements of all parameters together.

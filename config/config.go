@@ -41,13 +41,20 @@ type Model struct {
 	Activation string  `yaml:"activation" doc:"gate of the feed-forward: silu or relu2"`
 	RopeBase   float64 `yaml:"rope_base" doc:"base of the rotary frequencies"`
 	NormEps    float64 `yaml:"norm_eps" doc:"added to the mean square in RMSNorm"`
+
+	HeadDim  int    `yaml:"head_dim" doc:"width of a head; 0 is dim/heads"`
+	SubNorms bool   `yaml:"sub_norms" doc:"BitNet's norms before the output and the down projection"`
+	TiedHead bool   `yaml:"tied_head" doc:"the embedding is the head too"`
+	Rows     int    `yaml:"embedding_rows" doc:"rows of the embedding, if an imported model has more than its tokenizer has ids; else 0"`
+	From     string `yaml:"from" doc:"run folder whose weights training starts from; empty for random ones"`
 }
 
 // Arch returns the architecture for a tokenizer of vocab ids.
 func (m Model) Arch(vocab int) arch.Config {
 	return arch.Config{
-		Vocab: vocab, Dim: m.Dim, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KVHeads, FF: m.FF, Context: m.Context,
+		Vocab: max(vocab, m.Rows), Dim: m.Dim, Layers: m.Layers, Heads: m.Heads, KVHeads: m.KVHeads, FF: m.FF, Context: m.Context,
 		Activation: arch.Activation(m.Activation), RopeBase: m.RopeBase, NormEps: m.NormEps,
+		HeadWidth: m.HeadDim, NoSubNorms: !m.SubNorms, UntiedHead: !m.TiedHead,
 	}
 }
 

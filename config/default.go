@@ -18,7 +18,7 @@ func Default() Config {
 		Data: corpus,
 		Model: Model{
 			Dim: 256, Layers: 4, Heads: 4, KVHeads: 2, FF: 768, Context: 256,
-			Activation: "silu", RopeBase: 10000, NormEps: 1e-5,
+			Activation: "silu", RopeBase: 10000, NormEps: 1e-5, SubNorms: true, TiedHead: true,
 		},
 		Train: Train{
 			Steps: 550, Batch: 8, Accumulate: 1, Optimizer: Muon,

@@ -17,7 +17,7 @@ func (c Config) Validate() error {
 	model := c.Model.Arch(1)
 	errs := append([]error{validateName(c.Name)},
 		under("data", c.Data.Validate()),
-		under("model", model.Validate()),
+		under("model", errors.Join(model.Validate(), c.Model.validateRows())),
 		under("train", c.Train.Validate()),
 		under("quantization", c.Quantization.Validate()),
 	)
@@ -29,6 +29,13 @@ func (c Config) Validate() error {
 	}
 	_, err := c.Quantization.Plan(linearLayers(model), c.Train.Steps)
 	return under("quantization", err)
+}
+
+func (m Model) validateRows() error {
+	if m.Rows < 0 {
+		return problem{"embedding_rows", fmt.Sprintf("%d is not a number of rows: use 0 for as many as the tokenizer has ids", m.Rows)}
+	}
+	return nil
 }
 
 // Bounds beyond which no computer has the memory, so that a slip of the finger

@@ -144,6 +144,11 @@ func newTokenizer(split step, model modelJSON, end bool) (*Tokenizer, error) {
 		file.Model.Vocab = append(file.Model.Vocab, EndOfText)
 		file.AddedTokens = append(file.AddedTokens, addedToken{ID: id, Content: EndOfText, Special: true})
 	}
+	return file.tokenizer()
+}
+
+// tokenizer reads the file, written out, as [ParseTokenizer] does.
+func (file tokenizerJSON) tokenizer() (*Tokenizer, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)

@@ -19,7 +19,8 @@ type Report struct {
 	Float      packed.Type
 
 	// Held-out loss, nats a token: of the training graph (0 if it was not
-	// evaluated) and of the file, read back from disk.
+	// evaluated) and of the file, read back from disk. There is none without
+	// held-out text.
 	HeldoutTokens int
 	GraphLoss     float64
 	DynamicLoss   float64 // a scale for each token, as in training
@@ -53,8 +54,13 @@ func (r *Run) Export(path string, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if r.Weights == nil {
+		if err := r.ReadWeights(); err != nil {
+			return nil, err
+		}
+	}
 	m := r.Freeze(o)
-	integers := r.Config.Quantization.Activations.Bits != schedule.Float
+	integers := r.Config.Quantization.Activations.Bits != schedule.Float && r.Calibration.N > 0
 	if integers {
 		if err := r.calibrate(m, o.Percentile); err != nil {
 			return nil, err
@@ -70,6 +76,9 @@ func (r *Run) Export(path string, o Options) (*Report, error) {
 	}
 	for i, p := range r.Model.Parameters() {
 		report.Layers = append(report.Layers, describe(p, &m.Tensors[i]))
+	}
+	if r.Heldout.N == 0 {
+		return report, nil
 	}
 	if err := r.measure(report, integers); err != nil {
 		return nil, fmt.Errorf("%s was written, but cannot be measured: %w", path, err)

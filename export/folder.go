@@ -44,4 +44,12 @@ type State struct {
 	// ValLoss is the held-out loss of the network, fully quantized, at the
 	// last evaluation, in nats a token; 0 before the first.
 	ValLoss float64 `json:"val_loss"`
+	// ValAccuracy (share of tokens that were the likeliest) and BitsPerByte
+	// belong to ValLoss.
+	ValAccuracy float64 `json:"val_accuracy"`
+	BitsPerByte float64 `json:"bits_per_byte"`
+	Tokens      int64   `json:"tokens"` // learned from
+	// Imported is the file or folder that an imported model is from; such a
+	// run may have no windows.
+	Imported string `json:"imported,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 
 	"trefoil/arch"
 	"trefoil/infer"
+	"trefoil/internal/gguf"
 	"trefoil/quant"
 	"trefoil/quant/calib"
 	"trefoil/quant/packed"
@@ -20,6 +21,9 @@ type Options struct {
 	// Percentile, from 50 to 100, is the quantile of |x| in per cent that
 	// static activation scales clip at: 99.9 is usual.
 	Percentile float64
+	// GGUF is the type of the linear layers in a GGUF file: one of
+	// [GGUFTypes], or nil for one that fits.
+	GGUF *gguf.Type
 }
 
 // Validate reports choices outside their range.
@@ -45,22 +49,40 @@ func (r *Run) Freeze(o Options) *packed.Model {
 		},
 		Tokenizer: r.Tokenizer,
 	}
-	ternary := q.Weights.Bits != schedule.Float
-	if ternary {
+	if r.ternary() {
 		m.Config.Quantization.WeightScale = string(q.Weights.Scale)
 	}
 	for _, p := range r.Model.Parameters() {
-		t := packed.Tensor{Name: p.Name, Type: o.Float, Shape: p.Shape, Values: r.Weights[p.Name]}
-		if p.Kind == arch.Linear {
-			t.Activation = &packed.Activation{Bits: q.Activations.Bits}
-			if ternary {
-				t.Type, t.Codes = packed.Ternary, make([]int8, p.Size())
-				t.Scale, t.Values = quant.Ternarize(t.Codes, t.Values, q.Weights.Scale), nil
-			}
-		}
-		m.Tensors = append(m.Tensors, t)
+		m.Tensors = append(m.Tensors, r.freeze(p, r.Weights[p.Name], o))
 	}
 	return m
+}
+
+// ternary reports whether the linear layers are.
+func (r *Run) ternary() bool { return r.Config.Quantization.Weights.Bits != schedule.Float }
+
+// freeze quantizes the values w of one parameter.
+func (r *Run) freeze(p arch.Parameter, w []float32, o Options) packed.Tensor {
+	q := r.Config.Quantization
+	t := packed.Tensor{Name: p.Name, Type: o.Float, Shape: p.Shape, Values: w}
+	if p.Kind != arch.Linear {
+		return t
+	}
+	t.Activation = &packed.Activation{Bits: q.Activations.Bits}
+	if r.ternary() {
+		t.Type, t.Codes = packed.Ternary, make([]int8, p.Size())
+		t.Scale, t.Values = quant.Ternarize(t.Codes, w, q.Weights.Scale), nil
+	}
+	return t
+}
+
+// frozen reads and quantizes one parameter.
+func (r *Run) frozen(p arch.Parameter, o Options) (packed.Tensor, error) {
+	w, err := r.weight(p)
+	if err != nil {
+		return packed.Tensor{}, err
+	}
+	return r.freeze(p, w, o), nil
 }
 
 // calibrate runs m over the calibration windows and sets the static

@@ -33,8 +33,9 @@ type Run struct {
 	Tokenizer  []byte // tokenizer.json
 	Checkpoint string // path of the file that the weights are from
 	State      State
-	Weights    map[string][]float32 // by parameter name
+	Weights    map[string][]float32 // by parameter name; nil until ReadWeights
 
+	// Windows of text, none (N is 0) in an imported run without text.
 	Calibration, Heldout Windows
 }
 
@@ -44,9 +45,19 @@ type Windows struct {
 	N      int
 }
 
-// Load reads a run folder: its configuration, tokenizer, fixed windows and
-// the best checkpoint, or the last one if there is no best yet.
+// Load reads a run folder: see [Open] and [Run.ReadWeights].
 func Load(dir string) (*Run, error) {
+	r, err := Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.ReadWeights()
+}
+
+// Open reads a run folder but for its weights: the configuration, tokenizer,
+// fixed windows and the state of the best checkpoint, or of the last one if
+// there is no best yet.
+func Open(dir string) (*Run, error) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file, not the folder of a run: give a folder such as runs/gocode", dir)
 	}
@@ -61,7 +72,7 @@ func Load(dir string) (*Run, error) {
 	if err := r.loadTokenizer(); err != nil {
 		return nil, err
 	}
-	if err := r.loadCheckpoint(); err != nil {
+	if err := r.openCheckpoint((*Run).readState); err != nil {
 		return nil, err
 	}
 	return r, r.loadWindows()
@@ -84,7 +95,8 @@ func (r *Run) loadTokenizer() error {
 	return nil
 }
 
-func (r *Run) loadCheckpoint() error {
+// openCheckpoint lets read have the run's checkpoint.
+func (r *Run) openCheckpoint(read func(*Run, *safetensors.Reader) error) error {
 	folder := Folder(r.Dir)
 	r.Checkpoint = folder.Best()
 	if _, err := os.Stat(r.Checkpoint); errors.Is(err, fs.ErrNotExist) {
@@ -98,35 +110,77 @@ func (r *Run) loadCheckpoint() error {
 		return err
 	}
 	defer f.Close()
-	if err := r.readCheckpoint(f.Reader); err != nil {
+	if err := read(r, f.Reader); err != nil {
 		return fmt.Errorf("%s: %w", r.Checkpoint, err)
 	}
 	return nil
 }
 
-func (r *Run) readCheckpoint(f *safetensors.Reader) error {
+// readState reads the state and checks the shapes of all parameters.
+func (r *Run) readState(f *safetensors.Reader) error {
 	if state := f.Metadata(StateKey); state != "" {
 		if err := json.Unmarshal([]byte(state), &r.State); err != nil {
 			return fmt.Errorf("metadata %s: %w", StateKey, err)
 		}
 	}
-	r.Weights = map[string][]float32{}
 	for _, p := range r.Model.Parameters() {
-		w, err := f.Float32(p.Name, p.Shape...)
+		shape, err := f.Shape(p.Name)
 		if err != nil {
 			return err
 		}
-		if i := kernel.FirstNonFinite(w); i >= 0 {
-			return fmt.Errorf("tensor %s: element %d is %v, so training failed: train again with a lower learning rate", p.Name, i, w[i])
+		if !slices.Equal(shape, p.Shape) {
+			return fmt.Errorf("tensor %s: shape is %v, want %v", p.Name, shape, p.Shape)
 		}
-		r.Weights[p.Name] = w
 	}
 	return nil
+}
+
+// ReadWeights reads all parameters into memory.
+func (r *Run) ReadWeights() error {
+	return r.openCheckpoint(func(r *Run, f *safetensors.Reader) error {
+		weights := map[string][]float32{}
+		for _, p := range r.Model.Parameters() {
+			w, err := readParameter(f, p)
+			if err != nil {
+				return err
+			}
+			weights[p.Name] = w
+		}
+		r.Weights = weights
+		return nil
+	})
+}
+
+// weight returns one parameter: from memory if it is there, else read anew,
+// so that no more than one need be in memory.
+func (r *Run) weight(p arch.Parameter) (w []float32, err error) {
+	if r.Weights != nil {
+		return r.Weights[p.Name], nil
+	}
+	err = r.openCheckpoint(func(_ *Run, f *safetensors.Reader) error {
+		w, err = readParameter(f, p)
+		return err
+	})
+	return w, err
+}
+
+func readParameter(f *safetensors.Reader, p arch.Parameter) ([]float32, error) {
+	w, err := f.Float32(p.Name, p.Shape...)
+	if err != nil {
+		return nil, err
+	}
+	if i := kernel.FirstNonFinite(w); i >= 0 {
+		return nil, fmt.Errorf("tensor %s: element %d is %v, so training failed: train again with a lower learning rate", p.Name, i, w[i])
+	}
+	return w, nil
 }
 
 func (r *Run) loadWindows() error {
 	path := Folder(r.Dir).Evaluation()
 	f, err := safetensors.Open(path)
+	if errors.Is(err, fs.ErrNotExist) && r.State.Imported != "" {
+		return nil // an imported model without text to evaluate it on
+	}
 	if err != nil {
 		return err
 	}

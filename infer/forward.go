@@ -12,26 +12,26 @@ import (
 // and rounded belong to the projection that is computed last.
 type workspace struct {
 	x      []float32 // [rows, dim]: the residual stream
-	normed []float32 // [rows, max(dim, ff)]: input of a projection
-	joined []float32 // [rows, max(width of q, k and v, 2 ff)]: output of a projection
-	mixed  []float32 // [rows, max(dim, ff)]: output of attention or gate
+	normed []float32 // [rows, max(dim, qDim, ff)]: input of a projection
+	joined []float32 // [rows, max(width of q, k and v, 2 ff, dim)]: output of a projection
+	mixed  []float32 // [rows, max(qDim, ff)]: output of attention or gate
 	inv    []float32 // [rows]
 
-	codes   []int8    // [rows, max(dim, ff)]
+	codes   []int8    // [rows, max(dim, qDim, ff)]
 	scales  []float32 // [rows]
-	rounded []float32 // [rows, max(dim, ff)]
+	rounded []float32 // [rows, max(dim, qDim, ff)]
 }
 
 // fit makes room for rows.
 func (w *workspace) fit(c arch.Config, rows int) {
-	wide := max(c.Dim, c.FF)
+	wide := max(c.Dim, c.QDim(), c.FF)
 	if len(w.x) >= rows*c.Dim {
 		return
 	}
 	*w = workspace{
 		x:      make([]float32, rows*c.Dim),
 		normed: make([]float32, rows*wide),
-		joined: make([]float32, rows*max(c.Dim+2*c.KVDim(), 2*c.FF)),
+		joined: make([]float32, rows*max(c.QDim()+2*c.KVDim(), 2*c.FF, c.Dim)),
 		mixed:  make([]float32, rows*wide),
 		inv:    make([]float32, rows),
 
@@ -73,8 +73,7 @@ func (m *Model) forward(w *workspace, tokens []int32, batch int, past *cache) {
 		m.normalize(w, w.normed, w.x, b.attentionNorm, rows)
 		m.project(w, b.qkv, w.joined, w.normed, rows)
 		m.attend(w, i, rows, batch, past)
-		m.normalize(w, w.normed, w.mixed, b.attentionSubNorm, rows)
-		m.project(w, b.o, w.joined, w.normed, rows)
+		m.project(w, b.o, w.joined, m.subNormalize(w, b.attentionSubNorm, rows), rows)
 		kernel.Add(w.x[:rows*c.Dim], w.x[:rows*c.Dim], w.joined[:rows*c.Dim])
 
 		m.normalize(w, w.normed, w.x, b.ffnNorm, rows)
@@ -84,8 +83,7 @@ func (m *Model) forward(w *workspace, tokens []int32, batch int, past *cache) {
 		} else {
 			kernel.SiLUGate(w.mixed, w.joined, rows, c.FF)
 		}
-		m.normalize(w, w.normed, w.mixed, b.ffnSubNorm, rows)
-		m.project(w, b.down, w.joined, w.normed, rows)
+		m.project(w, b.down, w.joined, m.subNormalize(w, b.ffnSubNorm, rows), rows)
 		kernel.Add(w.x[:rows*c.Dim], w.x[:rows*c.Dim], w.joined[:rows*c.Dim])
 	}
 	if past != nil {
@@ -95,6 +93,16 @@ func (m *Model) forward(w *workspace, tokens []int32, batch int, past *cache) {
 
 func (m *Model) normalize(w *workspace, y, x, gain []float32, rows int) {
 	kernel.RMSNorm(y, w.inv, x, gain, rows, len(gain), float32(m.config.Model.NormEps))
+}
+
+// subNormalize returns w.mixed behind a sub-norm, or as it is where the model
+// has none.
+func (m *Model) subNormalize(w *workspace, gain []float32, rows int) []float32 {
+	if gain == nil {
+		return w.mixed
+	}
+	m.normalize(w, w.normed, w.mixed, gain, rows)
+	return w.normed
 }
 
 func (m *Model) project(w *workspace, p *projection, y, x []float32, rows int) {
@@ -108,7 +116,8 @@ func (m *Model) project(w *workspace, p *projection, y, x []float32, rows int) {
 // writes the attention's output to w.mixed.
 func (m *Model) attend(w *workspace, i, rows, batch int, past *cache) {
 	c := m.config.Model
-	width, kvDim, start := c.Dim+2*c.KVDim(), c.KVDim(), 0
+	qDim, kvDim, start := c.QDim(), c.KVDim(), 0
+	width := qDim + 2*kvDim
 	if past != nil {
 		start = past.tokens
 	}
@@ -116,12 +125,12 @@ func (m *Model) attend(w *workspace, i, rows, batch int, past *cache) {
 	cos, sin := m.rope.tables(start + length)
 	kernel.Rope(w.joined, cos, sin, rows, width, c.Heads+c.KVHeads, c.HeadDim(), length, start, false)
 
-	k, v, ld := w.joined[c.Dim:], w.joined[c.Dim+kvDim:], width
+	k, v, ld := w.joined[qDim:], w.joined[qDim+kvDim:], width
 	if past != nil {
 		for r := range rows {
 			row := w.joined[r*width : (r+1)*width]
-			past.k[i] = append(past.k[i], row[c.Dim:c.Dim+kvDim]...)
-			past.v[i] = append(past.v[i], row[c.Dim+kvDim:]...)
+			past.k[i] = append(past.k[i], row[qDim:qDim+kvDim]...)
+			past.v[i] = append(past.v[i], row[qDim+kvDim:]...)
 		}
 		k, v, ld = past.k[i], past.v[i], kvDim
 	}
@@ -137,7 +146,7 @@ func (m *Model) attend(w *workspace, i, rows, batch int, past *cache) {
 func (m *Model) head(w *workspace, logits, x []float32, rows int) {
 	c := m.config.Model
 	m.normalize(w, w.normed, x, m.norm, rows)
-	kernel.GemmNT(logits, w.normed, m.embedding, rows, c.Vocab, c.Dim, false)
+	kernel.GemmNT(logits, w.normed, m.headWeights, rows, c.Vocab, c.Dim, false)
 }
 
 // Logits returns the logits [len(tokens), vocab] of batch sequences of equal

@@ -64,7 +64,8 @@ type Tap func(name string, x, y []float32, rows int)
 type Model struct {
 	config      packed.Config
 	tokenizer   []byte
-	embedding   []float32 // [vocab, dim], also the head
+	embedding   []float32 // [vocab, dim]
+	headWeights []float32 // [vocab, dim]: the embedding, unless the head is untied
 	norm        []float32 // [dim]
 	blocks      []block
 	rope        *rope
@@ -73,8 +74,8 @@ type Model struct {
 }
 
 type block struct {
-	attentionNorm, attentionSubNorm []float32 // [dim]
-	ffnNorm, ffnSubNorm             []float32 // [dim], [ff]
+	attentionNorm, ffnNorm       []float32 // [dim]
+	attentionSubNorm, ffnSubNorm []float32 // [qDim], [ff]; nil in a model without
 
 	qkv, o, gateUp, down *projection
 }
@@ -132,6 +133,10 @@ func build(config packed.Config, names []string, load func(string) (*packed.Tens
 		}
 	}
 	m := &Model{config: config, embedding: l.floats(arch.EmbeddingName), norm: l.floats(arch.NormName)}
+	m.headWeights = m.embedding
+	if c.UntiedHead {
+		m.headWeights = l.floats(arch.HeadName)
+	}
 	for i := range c.Layers {
 		n := arch.BlockNames(i)
 		m.blocks = append(m.blocks, block{
@@ -210,8 +215,12 @@ func (l *loader) tensor(name string) *packed.Tensor {
 	return t
 }
 
-// floats returns the elements of a tensor that is not quantized.
+// floats returns the elements of a tensor that is not quantized, nil of one
+// that the model does not have.
 func (l *loader) floats(name string) []float32 {
+	if _, has := l.shapes[name]; !has {
+		return nil
+	}
 	t := l.tensor(name)
 	if l.err == nil && t.Type == packed.Ternary {
 		l.err = fmt.Errorf("tensor %s: only linear layers can be ternary", name)

@@ -21,8 +21,7 @@ type projection struct {
 type part struct {
 	name       string
 	first, out int            // its columns in the output
-	codes      kernel.Ternary // unless the product is in float32
-	gamma      float32
+	weights    *packed.Linear // unless the product is in float32
 }
 
 // projection loads layers that read the same input.
@@ -44,16 +43,18 @@ func (l *loader) projection(names ...string) *projection {
 			l.err = fmt.Errorf("tensors %s and %s read the same input with different activation scales", names[0], name)
 			return nil
 		}
-		p.parts = append(p.parts, part{name: name, first: p.out, out: t.Shape[0], gamma: t.Scale})
+		p.parts = append(p.parts, part{name: name, first: p.out, out: t.Shape[0]})
 		p.out += t.Shape[0]
 		tensors[i] = t
 		integer = integer && t.Type == packed.Ternary && p.quantizesInput()
 	}
 	for i, t := range tensors {
-		if integer {
-			p.parts[i].codes.Pack(t.Codes, t.Shape[0], t.Shape[1])
-		} else {
+		if !integer {
 			p.weights = appendWeights(p.weights, t)
+			continue
+		}
+		if p.parts[i].weights, l.err = t.Linear(); l.err != nil {
+			return nil
 		}
 	}
 	return p
@@ -77,7 +78,7 @@ func (p *projection) apply(w *workspace, y, x []float32, rows int, mode Activati
 	if p.weights == nil {
 		for i := range p.parts {
 			part := &p.parts[i]
-			kernel.MulTernary(y[part.first:], p.out, w.codes, w.scales, &part.codes, part.gamma, rows)
+			part.weights.Multiply(y[part.first:], p.out, w.codes, w.scales, rows)
 		}
 		return
 	}
@@ -90,20 +91,15 @@ func (p *projection) apply(w *workspace, y, x []float32, rows int, mode Activati
 
 // quantize fills w.codes [rows, in] and w.scales [rows].
 func (p *projection) quantize(w *workspace, x []float32, rows int, mode Activations) {
-	top := quant.MaxCode(p.activation.Bits)
-	if mode == Dynamic {
-		kernel.QuantizeRows(w.codes, w.scales, x, rows, p.in, top)
-		return
+	in := packed.Input{Bits: p.activation.Bits}
+	top := float32(quant.MaxCode(in.Bits))
+	switch mode {
+	case StaticAbsMax:
+		in.Scale = p.activation.AbsMax / top
+	case StaticPercentile:
+		in.Scale = p.activation.Percentile / top
 	}
-	bound := p.activation.AbsMax
-	if mode == StaticPercentile {
-		bound = p.activation.Percentile
-	}
-	scale := bound / float32(top)
-	kernel.QuantizeRowsStatic(w.codes, x, rows, p.in, scale, top)
-	for r := range rows {
-		w.scales[r] = scale
-	}
+	in.Quantize(w.codes, w.scales, x, rows, p.in)
 }
 
 // show hands each layer's input and output to a tap.

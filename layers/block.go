@@ -2,6 +2,7 @@ package layers
 
 import (
 	"math"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -13,7 +14,7 @@ import (
 // value heads, and BitNet's norm before the output projection.
 type Attention struct {
 	Q, K, V, O *BitLinear
-	SubNorm    *RMSNorm
+	SubNorm    *RMSNorm // nil in a model without sub-norms
 	shape      nn.AttentionShape
 }
 
@@ -30,8 +31,10 @@ func (a *Attention) Forward(x *G.Node, batch int) (*G.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if y, err = a.SubNorm.Forward(y); err != nil {
-		return nil, err
+	if a.SubNorm != nil {
+		if y, err = a.SubNorm.Forward(y); err != nil {
+			return nil, err
+		}
 	}
 	return a.O.Forward(y)
 }
@@ -40,7 +43,7 @@ func (a *Attention) Forward(x *G.Node, batch int) (*G.Node, error) {
 // down projection.
 type FeedForward struct {
 	Gate, Up, Down *BitLinear
-	SubNorm        *RMSNorm
+	SubNorm        *RMSNorm // nil in a model without sub-norms
 	activation     arch.Activation
 }
 
@@ -58,8 +61,10 @@ func (f *FeedForward) Forward(x *G.Node) (*G.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h, err = f.SubNorm.Forward(h); err != nil {
-		return nil, err
+	if f.SubNorm != nil {
+		if h, err = f.SubNorm.Forward(h); err != nil {
+			return nil, err
+		}
 	}
 	return f.Down.Forward(h)
 }
@@ -79,14 +84,20 @@ func newBlock(g *G.ExprGraph, c arch.Config, i int, linear func(name string, in,
 	names := arch.BlockNames(i)
 	inner := Init{seed, InitStd}
 	last := Init{seed, InitStd / math.Sqrt(2*float64(c.Layers))}
+	subNorm := func(name string, dim int) *RMSNorm {
+		if c.NoSubNorms {
+			return nil
+		}
+		return NewRMSNorm(g, name, dim, c.NormEps)
+	}
 	return &Block{
 		AttentionNorm: NewRMSNorm(g, names.AttentionNorm, c.Dim, c.NormEps),
 		Attention: &Attention{
-			Q:       linear(names.Q, c.Dim, c.Dim, inner),
+			Q:       linear(names.Q, c.Dim, c.QDim(), inner),
 			K:       linear(names.K, c.Dim, c.KVDim(), inner),
 			V:       linear(names.V, c.Dim, c.KVDim(), inner),
-			SubNorm: NewRMSNorm(g, names.AttentionSubNorm, c.Dim, c.NormEps),
-			O:       linear(names.O, c.Dim, c.Dim, last),
+			SubNorm: subNorm(names.AttentionSubNorm, c.QDim()),
+			O:       linear(names.O, c.QDim(), c.Dim, last),
 			shape: nn.AttentionShape{
 				Context: c.Context, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim(), RopeBase: c.RopeBase,
 			},
@@ -95,7 +106,7 @@ func newBlock(g *G.ExprGraph, c arch.Config, i int, linear func(name string, in,
 		FeedForward: &FeedForward{
 			Gate:       linear(names.Gate, c.Dim, c.FF, inner),
 			Up:         linear(names.Up, c.Dim, c.FF, inner),
-			SubNorm:    NewRMSNorm(g, names.FFNSubNorm, c.FF, c.NormEps),
+			SubNorm:    subNorm(names.FFNSubNorm, c.FF),
 			Down:       linear(names.Down, c.FF, c.Dim, last),
 			activation: c.Activation,
 		},
@@ -139,8 +150,8 @@ func (b *Block) Inputs() [][]*BitLinear {
 // used.
 func (b *Block) Parameters() []*Parameter {
 	a, f := b.Attention, b.FeedForward
-	return []*Parameter{
-		b.AttentionNorm.Gain, a.Q.Weight, a.K.Weight, a.V.Weight, a.SubNorm.Gain, a.O.Weight,
-		b.FFNNorm.Gain, f.Gate.Weight, f.Up.Weight, f.SubNorm.Gain, f.Down.Weight,
-	}
+	return slices.Concat(
+		b.AttentionNorm.Parameters(), a.Q.Parameters(), a.K.Parameters(), a.V.Parameters(), a.SubNorm.Parameters(), a.O.Parameters(),
+		b.FFNNorm.Parameters(), f.Gate.Parameters(), f.Up.Parameters(), f.SubNorm.Parameters(), f.Down.Parameters(),
+	)
 }

@@ -9,8 +9,8 @@ import (
 	"trefoil/nn"
 )
 
-// Embedding is a table of token vectors. It stays in float32 and serves as the
-// head too, so that inputs and outputs share it (Press and Wolf 2017,
+// Embedding is a table of token vectors. It stays in float32 and usually serves
+// as the head too, so that inputs and outputs share it (Press and Wolf 2017,
 // arXiv:1608.05859).
 type Embedding struct {
 	Table *Parameter // [vocab, dim]
@@ -18,7 +18,7 @@ type Embedding struct {
 
 // NewEmbedding adds a table to the graph.
 func NewEmbedding(g *G.ExprGraph, name string, vocab, dim int, init Init) *Embedding {
-	return &Embedding{init.matrix(g, name, arch.Embedding, vocab, dim)}
+	return &Embedding{init.tensor(g, name, arch.Embedding, vocab, dim)}
 }
 
 // Forward returns the vectors [tokens, dim] of int32 ids [tokens].

@@ -14,12 +14,7 @@ import (
 // (arXiv:2402.17764, section 2) without bias: ternary weights with one scale,
 // 8-bit activations with one scale a token, and straight-through gradients.
 type BitLinear struct {
-	// Weight is the matrix [out, in] in float32, the one that learns.
-	Weight *Parameter
-	// Weights quantizes it; nil leaves it in float32.
-	Weights *nn.WeightQuantizer
-	// Activations quantizes the input; nil leaves it in float32.
-	Activations *nn.ActivationQuantizer
+	Quantized // Weight is [out, in]
 }
 
 // NewBitLinear adds the weights of a quantized layer to the graph.
@@ -33,20 +28,17 @@ func NewBitLinear(g *G.ExprGraph, name string, in, out int, init Init) *BitLinea
 // NewLinear adds the weights of a float32 layer to the graph: a BitLinear
 // without quantizers.
 func NewLinear(g *G.ExprGraph, name string, in, out int, init Init) *BitLinear {
-	return &BitLinear{Weight: init.matrix(g, name, arch.Linear, out, in)}
+	return &BitLinear{Quantized{Weight: init.tensor(g, name, arch.Linear, out, in)}}
 }
 
 // Forward returns the node of the layer's output [tokens, out] for an input
 // [tokens, in].
 func (l *BitLinear) Forward(x *G.Node) (*G.Node, error) { return Join(x, l) }
 
-// Parameters returns the layer's weight.
-func (l *BitLinear) Parameters() []*Parameter { return []*Parameter{l.Weight} }
-
-// Codes returns the ternary codes of the weight as it is now, [out, in], or
-// nil if the layer is not quantized.
+// Codes returns b1.58's codes of the weight as it is now, [out, in], or nil if
+// the layer is quantized otherwise or not at all.
 func (l *BitLinear) Codes() []int8 {
-	if l.Weights == nil {
+	if l.Weights == nil || l.Weights.Rule != nil {
 		return nil
 	}
 	codes := make([]int8, l.Weight.Size())
@@ -61,20 +53,14 @@ func Join(x *G.Node, layers ...*BitLinear) (*G.Node, error) {
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("Join: no layers")
 	}
-	var err error
-	if q := layers[0].Activations; q != nil {
-		if x, err = nn.FakeQuantActivation(x, q); err != nil {
-			return nil, fmt.Errorf("%s: %w", layers[0].Weight.Name, err)
-		}
+	x, err := layers[0].fakeQuantInput(x)
+	if err != nil {
+		return nil, err
 	}
 	weights := make([]*G.Node, len(layers))
 	for i, l := range layers {
-		weights[i] = l.Weight.Node
-		if l.Weights == nil {
-			continue
-		}
-		if weights[i], err = nn.FakeQuantWeight(l.Weight.Node, l.Weights); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Weight.Name, err)
+		if weights[i], err = l.fakeQuantWeight(); err != nil {
+			return nil, err
 		}
 	}
 	y, err := nn.Linear(x, weights...)

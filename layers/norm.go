@@ -34,5 +34,10 @@ func (n *RMSNorm) Forward(x *G.Node) (*G.Node, error) {
 	return y, nil
 }
 
-// Parameters returns the gain.
-func (n *RMSNorm) Parameters() []*Parameter { return []*Parameter{n.Gain} }
+// Parameters returns the gain; none of a norm that is nil.
+func (n *RMSNorm) Parameters() []*Parameter {
+	if n == nil {
+		return nil
+	}
+	return []*Parameter{n.Gain}
+}

@@ -39,7 +39,7 @@ func newParameter(g *G.ExprGraph, p arch.Parameter, values []float32) *Parameter
 	return &Parameter{p, node}
 }
 
-// Init draws the first values of matrices: normal with mean 0. Each parameter
+// Init draws the first values of weights: normal with mean 0. Each parameter
 // draws from a stream of its own, found by its name.
 type Init struct {
 	Seed uint64
@@ -50,13 +50,13 @@ type Init struct {
 // (GPT-2, Llama).
 const InitStd = 0.02
 
-func (in Init) matrix(g *G.ExprGraph, name string, kind arch.Kind, rows, cols int) *Parameter {
+func (in Init) tensor(g *G.ExprGraph, name string, kind arch.Kind, shape ...int) *Parameter {
 	r := rand.New(rand.NewPCG(in.Seed, nameSeed(name)))
-	values := make([]float32, rows*cols)
+	values := make([]float32, tensor.Shape(shape).TotalSize())
 	for i := range values {
 		values[i] = float32(r.NormFloat64() * in.Std)
 	}
-	return newParameter(g, arch.Parameter{Name: name, Shape: []int{rows, cols}, Kind: kind}, values)
+	return newParameter(g, arch.Parameter{Name: name, Shape: shape, Kind: kind}, values)
 }
 
 // nameSeed turns a name into a seed.

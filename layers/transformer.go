@@ -15,6 +15,7 @@ type Transformer struct {
 	Embedding *Embedding
 	Blocks    []*Block
 	Norm      *RMSNorm
+	Head      *Embedding // the Embedding, unless the head is untied
 }
 
 // NewTransformer adds the parameters of a model to the graph, drawn by the
@@ -34,6 +35,10 @@ func NewTransformer(g *G.ExprGraph, c arch.Config, quantized bool, seed uint64) 
 		Config:    c,
 		Embedding: NewEmbedding(g, arch.EmbeddingName, c.Vocab, c.Dim, Init{seed, InitStd}),
 		Norm:      NewRMSNorm(g, arch.NormName, c.Dim, c.NormEps),
+	}
+	m.Head = m.Embedding
+	if c.UntiedHead {
+		m.Head = NewEmbedding(g, arch.HeadName, c.Vocab, c.Dim, Init{seed, InitStd})
 	}
 	for i := range c.Layers {
 		m.Blocks = append(m.Blocks, newBlock(g, c, i, linear, seed))
@@ -59,7 +64,7 @@ func (m *Transformer) Forward(ids *G.Node, batch int) (*G.Node, error) {
 	if x, err = m.Norm.Forward(x); err != nil {
 		return nil, err
 	}
-	return m.Embedding.Head(x)
+	return m.Head.Head(x)
 }
 
 // Linears returns the linear layers inside blocks, in the order of the model.
@@ -77,7 +82,11 @@ func (m *Transformer) Parameters() []*Parameter {
 	for _, b := range m.Blocks {
 		all = append(all, b.Parameters()...)
 	}
-	return append(all, m.Norm.Gain)
+	all = append(all, m.Norm.Gain)
+	if m.Head != m.Embedding {
+		all = append(all, m.Head.Parameters()...)
+	}
+	return all
 }
 
 // NewIDs adds an int32 vector of n token ids to the graph: an input of

@@ -1,5 +1,5 @@
-// Package nn holds the operations of a BitNet transformer as nodes of a
-// Gorgonia graph, each with its gradient.
+// Package nn holds the operations of BitNet transformers and convolutional
+// networks as nodes of a Gorgonia graph, each with its gradient.
 //
 // A quantized layer is integers times scales, in training as in inference.
 // [FakeQuantWeight] and [FakeQuantActivation] therefore do more than round:
@@ -11,6 +11,11 @@
 // The sum is exact, so the packed model computes the same bits. What breaks
 // the integers, a blend that has not reached 1 or noise, takes the product of
 // the float values in the same node.
+//
+// [FakeQuant] takes any quantizer of trefoil/quant. Where it is symmetric, with
+// one scale for a tensor, a row or a group of weights, its codes are multiplied
+// in the same way. [Conv2D] is the product with the windows of images, whose
+// codes it takes from those of the images.
 //
 // Rounding has a zero derivative almost everywhere. The fake-quant nodes use
 // a straight-through estimator instead ([trefoil/quant.Estimator]).

@@ -1,9 +1,8 @@
 package nn
 
 import (
-	"sync"
-
 	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 
 	"trefoil/internal/kernel"
 )
@@ -12,9 +11,8 @@ import (
 // side: x is [tokens, in], each of the weights [out_i, in], the result
 // [tokens, sum of out_i].
 //
-// Where x is a node of [FakeQuantActivation] and the weights are nodes of
-// [FakeQuantWeight], and both are exact in this run, the integer codes are
-// multiplied and scaled once; otherwise the float values are multiplied. Both
+// Where x and the weights are nodes of fake-quantization, and both are exact
+// in this run, the integer codes are multiplied and scaled once; otherwise the float values are multiplied. Both
 // give the gradient with respect to the fake-quantized values: dX = dY W and
 // dW = dY^T X.
 func Linear(x *G.Node, weights ...*G.Node) (*G.Node, error) {
@@ -27,36 +25,45 @@ func Linear(x *G.Node, weights ...*G.Node) (*G.Node, error) {
 			return nil, shapeError(name, "x [tokens, in] and w [out, in] of one element type", x, w)
 		}
 	}
+	tokens, out := x.Shape()[0], 0
+	for _, w := range weights {
+		out += w.Shape()[0]
+	}
 	return byType(name, x,
-		func() (*G.Node, error) { return newLinear[float32](x, weights) },
-		func() (*G.Node, error) { return newLinear[float64](x, weights) })
+		func() (*G.Node, error) { return newLinear[float32](name, x, weights, tokens, out) },
+		func() (*G.Node, error) { return newLinear[float64](name, x, weights, tokens, out) })
 }
 
 // linear is what the forward and backward ops of a Linear share.
 type linear[F kernel.Float] struct {
 	tokens, in, out int
 	parts           []part[F]
-	x               *activationCodes[F] // nil when x is not fake-quantized
-	joined          []F                 // [out, in]: the float weights of all parts, when there are several
+	x               *integers[F] // nil when x is not fake-quantized with one scale a row
+	rowScales       []F          // [tokens]: scales of x
+	joined          []F          // [out, in]: the float weights of all parts, when there are several
 }
 
 // part is one of the weight matrices.
 type part[F kernel.Float] struct {
-	first, out int             // its columns in the result
-	codes      *weightCodes[F] // nil when it is not fake-quantized
+	first, out int          // its columns in the result
+	shape      tensor.Shape // of its node: [out, in], or more dimensions behind out
+	w          *integers[F] // nil when it is not fake-quantized
 	packed     kernel.Ternary
 }
 
-func newLinear[F kernel.Float](x *G.Node, weights []*G.Node) (*G.Node, error) {
-	l := &linear[F]{tokens: x.Shape()[0], in: x.Shape()[1]}
-	l.x, _ = codesOf(x).(*activationCodes[F])
+// newLinear multiplies x [tokens, in] with the weights; the result is
+// [tokens, out] in the given shape.
+func newLinear[F kernel.Float](name string, x *G.Node, weights []*G.Node, shape ...int) (*G.Node, error) {
+	l := &linear[F]{tokens: x.Shape()[0], in: x.Shape()[1], x: integersOf[F](x)}
+	if l.x != nil && l.x.group > 0 {
+		l.x = nil // the scales of a row's groups cannot be taken out of its sums
+	}
 	for _, w := range weights {
-		p := part[F]{first: l.out, out: w.Shape()[0]}
-		p.codes, _ = codesOf(w).(*weightCodes[F])
+		p := part[F]{first: l.out, out: w.Shape()[0], shape: w.Shape(), w: integersOf[F](w)}
 		l.parts = append(l.parts, p)
 		l.out += p.out
 	}
-	o, y := newOp[F]("Linear", l.tokens, l.out)
+	o, y := newOp[F](name, shape...)
 	o.run = func(in []G.Value) error {
 		if l.exact() {
 			l.forward(y)
@@ -70,21 +77,13 @@ func newLinear[F kernel.Float](x *G.Node, weights []*G.Node) (*G.Node, error) {
 	return o.apply(append(G.Nodes{x}, weights...)...)
 }
 
-// codesOf returns the codes that stand behind a node, nil if there are none.
-func codesOf(n *G.Node) codes {
-	if o, ok := n.Op().(*op); ok {
-		return o.codes
-	}
-	return nil
-}
-
 // exact reports whether this run multiplies integers.
 func (l *linear[F]) exact() bool {
 	if l.x == nil || !l.x.exact() {
 		return false
 	}
 	for _, p := range l.parts {
-		if p.codes == nil || !p.codes.exact() {
+		if p.w == nil || !p.w.exact() {
 			return false
 		}
 	}
@@ -93,13 +92,45 @@ func (l *linear[F]) exact() bool {
 
 // exactBackward reports whether this run's backward products multiply
 // integers too.
-func (l *linear[F]) exactBackward() bool { return l.exact() && l.x.q.GradientBits == 16 }
+func (l *linear[F]) exactBackward() bool {
+	if !l.exact() || l.x.gradientBits == nil || l.x.gradientBits() != 16 {
+		return false
+	}
+	for _, p := range l.parts {
+		if !p.single() {
+			return false
+		}
+	}
+	return true
+}
+
+// single reports whether the weights are ternary with one scale.
+func (p *part[F]) single() bool { return p.w.ternary && len(p.w.scales) == 1 }
 
 func (l *linear[F]) forward(y []F) {
+	l.scaleRows()
 	for i := range l.parts {
 		p := &l.parts[i]
-		p.packed.Pack(p.codes.codes, p.out, l.in)
-		kernel.MulTernary(y[p.first:], l.out, l.x.codes, l.x.scales, &p.packed, p.codes.gamma, l.tokens)
+		if !p.single() {
+			l.multiply(y[p.first:], p)
+			continue
+		}
+		p.packed.Pack(p.w.codes, p.out, l.in)
+		kernel.MulTernary(y[p.first:], l.out, l.x.codes, l.rowScales, &p.packed, p.w.scales[0], l.tokens)
+	}
+}
+
+// scaleRows brings the scales of x to one a row.
+func (l *linear[F]) scaleRows() {
+	if len(l.x.scales) == l.tokens {
+		l.rowScales = l.x.scales
+		return
+	}
+	if l.rowScales == nil {
+		l.rowScales = make([]F, l.tokens)
+	}
+	for r := range l.rowScales {
+		l.rowScales[r] = l.x.scales[0]
 	}
 }
 
@@ -152,7 +183,7 @@ func (l *linear[F]) backwardInput(dx, dy []F) {
 		p := &l.parts[i]
 		codes, release := borrow[int16](l.tokens * p.out)
 		kernel.QuantizeGradRows(codes, scales, dy[p.first:], l.out, l.tokens, p.out)
-		kernel.MulGradInput(dx, codes, scales, p.codes.codes, p.codes.gamma, l.tokens, p.out, l.in, i > 0)
+		kernel.MulGradInput(dx, codes, scales, p.w.codes, p.w.scales[0], l.tokens, p.out, l.in, i > 0)
 		release()
 	}
 }
@@ -161,7 +192,7 @@ func (l *linear[F]) backwardInput(dx, dy []F) {
 // The first one computes all of them.
 func (l *linear[F]) gradWeights(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 	dw := make([]F, l.out*l.in)
-	o := newOpOn("LinearGradWeight", dw[:l.parts[0].out*l.in], l.parts[0].out, l.in)
+	o := newOpOn("LinearGradWeight", dw[:l.parts[0].out*l.in], l.parts[0].shape...)
 	o.run = func(in []G.Value) error {
 		dy := values[F](in[0])
 		if l.exactBackward() {
@@ -179,7 +210,7 @@ func (l *linear[F]) gradWeights(in G.Nodes, out, grad *G.Node) (G.Nodes, error) 
 			return nil, err
 		}
 		var n *G.Node
-		n, err = pick(first, "LinearGradWeight", dw[p.first*l.in:(p.first+p.out)*l.in], p.out, l.in)
+		n, err = pick(first, "LinearGradWeight", dw[p.first*l.in:(p.first+p.out)*l.in], p.shape...)
 		nodes = append(nodes, n)
 	}
 	return nodes, err
@@ -190,25 +221,6 @@ func (l *linear[F]) backwardWeights(dw, dy []F) {
 	defer releaseCodes()
 	scales, releaseScales := borrow[F](l.out)
 	defer releaseScales()
-	kernel.QuantizeGradColumns(codes, scales, dy, l.out, l.x.scales, l.tokens, l.out)
+	kernel.QuantizeGradColumns(codes, scales, dy, l.out, l.rowScales, l.tokens, l.out)
 	kernel.MulGradWeight(dw, codes, scales, l.x.codes, l.tokens, l.out, l.in)
-}
-
-var scratch sync.Map // element type -> *sync.Pool of []T
-
-// borrow returns n elements of scratch memory, their contents undefined, and
-// a function that gives them back.
-func borrow[T any](n int) (s []T, release func()) {
-	var zero T
-	p, ok := scratch.Load(zero)
-	if !ok {
-		p, _ = scratch.LoadOrStore(zero, new(sync.Pool))
-	}
-	pool := p.(*sync.Pool)
-	held, _ := pool.Get().(*[]T)
-	if held == nil || cap(*held) < n {
-		held = new([]T)
-		*held = make([]T, n)
-	}
-	return (*held)[:n], func() { pool.Put(held) }
 }

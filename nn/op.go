@@ -37,8 +37,9 @@ type op struct {
 	// hasGradient tells which inputs get a gradient; nil means all.
 	hasGradient []bool
 
-	// codes holds what a fake-quant op knows beyond the float values.
-	codes codes
+	// integers is the *integers[F] behind the float values of a fake-quant
+	// node; nil for other ops.
+	integers any
 	// codesOnly tells of an op that reads fake-quant nodes whether the next
 	// run leaves their float values alone; nil means that it never does.
 	codesOnly func() bool
@@ -191,6 +192,13 @@ func shapeError(name, want string, nodes ...*G.Node) error {
 func isMatrix(n *G.Node) bool {
 	return n.Dims() == 2 && n.Shape()[0] > 0 && n.Shape()[1] > 0
 }
+
+// isBatch reports whether n has two dimensions or more, none of them empty.
+func isBatch(n *G.Node) bool { return n.Dims() >= 2 && !slices.Contains(n.Shape(), 0) }
+
+// isImages reports whether n has the four dimensions of images or of the
+// weights of a convolution.
+func isImages(n *G.Node) bool { return n.Dims() == 4 && isBatch(n) }
 
 // sameType reports whether all nodes have one element type.
 func sameType(nodes ...*G.Node) bool {

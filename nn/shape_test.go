@@ -23,11 +23,26 @@ func TestWrongShapes(t *testing.T) {
 	few := node("few", tensor.Int32, 11)
 	odd := node("odd", tensor.Float32, 4, 7)
 	ints := node("ints", tensor.Int32, 4, 8)
+	images := node("images", tensor.Float32, 2, 5, 6, 3)
+	kernels := node("kernels", tensor.Float32, 4, 3, 3, 2)
+	large := node("large", tensor.Float32, 4, 7, 3, 3)
+	empty := node("empty", tensor.Float32, 0, 3)
 	for _, c := range []struct {
 		name  string
 		build func() (*G.Node, error)
 		want  []string
 	}{
+		{"Conv2D", func() (*G.Node, error) { return Conv2D(images, kernels, Window{}) }, []string{"Conv2D", "images (2, 5, 6, 3)", "kernels (4, 3, 3, 2)"}},
+		{"Conv2D of a matrix", func() (*G.Node, error) { return Conv2D(x, kernels, Window{}) }, []string{"Conv2D", "x (12, 64)", "kernels"}},
+		{"large window", func() (*G.Node, error) { return Conv2D(images, large, Window{}) }, []string{"Conv2D", "images (2, 5, 6, 3)", "7 x 3", "does not fit"}},
+		{"padding", func() (*G.Node, error) { return Patches(images, 3, 3, Window{Padding: 3}) }, []string{"Patches", "padding 3", "0 to 2"}},
+		{"Patches", func() (*G.Node, error) { return Patches(x, 3, 3, Window{}) }, []string{"Patches", "x (12, 64)"}},
+		{"MaxPool2D", func() (*G.Node, error) { return MaxPool2D(x, 2) }, []string{"MaxPool2D", "x (12, 64)"}},
+		{"large pool", func() (*G.Node, error) { return MaxPool2D(images, 6) }, []string{"MaxPool2D", "images (2, 5, 6, 3)", "6 x 6"}},
+		{"no pool", func() (*G.Node, error) { return MaxPool2D(images, 0) }, []string{"MaxPool2D", "at least 1"}},
+		{"BiasReLU", func() (*G.Node, error) { return BiasReLU(images, gain) }, []string{"BiasReLU", "images (2, 5, 6, 3)", "gain (65)"}},
+		{"Flatten", func() (*G.Node, error) { return Flatten(gain) }, []string{"Flatten", "gain (65)"}},
+		{"empty", func() (*G.Node, error) { return Flatten(empty) }, []string{"Flatten", "empty (0, 3)"}},
 		{"Linear", func() (*G.Node, error) { return Linear(x, w) }, []string{"Linear", "x (12, 64)", "w (10, 32)"}},
 		{"types", func() (*G.Node, error) { return Linear(x, w64) }, []string{"Linear", "w64 (10, 64)", "element type"}},
 		{"no weights", func() (*G.Node, error) { return Linear(x) }, []string{"Linear", "at least one weight"}},

@@ -20,15 +20,29 @@ const (
 	UniformNoise NoiseKind = "uniform"
 	// GaussianNoise adds a normal variable of the same variance, step^2/12.
 	GaussianNoise NoiseKind = "gaussian"
+	// LaplaceNoise adds a Laplace variable of the same variance: scale
+	// step/sqrt(24). It is often small and now and then large, as the error
+	// of a grid that clips.
+	LaplaceNoise NoiseKind = "laplace"
 	// BlockNoise is Quant-Noise (arXiv:2004.07320, equation 6): at each step
 	// a random subset of the blocks is quantized, the rest is left as it is.
 	BlockNoise NoiseKind = "block"
+	// MeasuredNoise adds the error that ternary quantization makes at
+	// another weight of the tensor, chosen at random: noise of just the
+	// distribution that the quantizer has. For other quantizers see
+	// [ApplyErrors].
+	MeasuredNoise NoiseKind = "measured"
 )
+
+// NoiseKinds lists the kinds.
+func NoiseKinds() []NoiseKind {
+	return []NoiseKind{NoNoise, UniformNoise, GaussianNoise, LaplaceNoise, BlockNoise, MeasuredNoise}
+}
 
 // Noise is a noise model. Its zero value adds none.
 type Noise struct {
-	Kind     NoiseKind `yaml:"kind" doc:"noise on the weights while training: none, uniform, gaussian or block"`
-	Strength float64   `yaml:"strength" doc:"factor of the kinds uniform and gaussian; 1 is as strong as rounding"`
+	Kind     NoiseKind `yaml:"kind" doc:"noise on the weights while training: none, uniform, gaussian, laplace, block or measured"`
+	Strength float64   `yaml:"strength" doc:"factor of all kinds but block; 1 is as strong as rounding"`
 	Block    int       `yaml:"block" doc:"consecutive weights that the kind block quantizes or spares together"`
 	Share    float64   `yaml:"share" doc:"probability with which the kind block quantizes a block"`
 }
@@ -36,7 +50,7 @@ type Noise struct {
 // Enabled reports whether the noise changes anything.
 func (n Noise) Enabled() bool {
 	switch n.Kind {
-	case UniformNoise, GaussianNoise:
+	case UniformNoise, GaussianNoise, LaplaceNoise, MeasuredNoise:
 		return n.Strength != 0
 	case BlockNoise:
 		return n.Share < 1
@@ -62,33 +76,67 @@ func Apply[F kernel.Float](n Noise, y, w []F, step F, seed, draw uint64) {
 	if n.Kind == BlockNoise {
 		chunk = max(1, noiseChunk/n.Block) * n.Block
 	}
-	kernel.Parallel((len(y)+chunk-1)/chunk, func(i int) {
-		lo, hi := i*chunk, min(len(y), (i+1)*chunk)
-		r := rand.New(rand.NewPCG(seed, draw<<32|uint64(i)))
-		n.disturb(r, float64(step), hi-lo,
-			func(j int, d float64) { y[lo+j] += F(d) },
-			func(a, b int) { copy(y[lo+a:lo+b], w[lo+a:lo+b]) })
+	inChunks(len(y), chunk, seed, draw, func(r *rand.Rand, lo, hi int) {
+		switch n.Kind {
+		case BlockNoise:
+			spare(n, r, y[lo:hi], w[lo:hi])
+		case MeasuredNoise:
+			for i := lo; i < hi; i++ {
+				v := w[r.IntN(len(w))]
+				y[i] += F(n.Strength) * (ternaryValue(v, step) - v)
+			}
+		default:
+			for i := lo; i < hi; i++ {
+				y[i] += F(n.draw(r) * float64(step) * n.Strength)
+			}
+		}
 	})
 }
 
-// disturb draws the noise of n weights: add is called with what a weight
-// gains, spare with each range that is left unquantized.
-func (n Noise) disturb(r *rand.Rand, step float64, count int, add func(i int, d float64), spare func(lo, hi int)) {
+// ApplyErrors adds strength times a random element of errors to each element
+// of y: the measured noise of any quantizer, whose values less its input are
+// the errors. Seed and draw are those of [Apply].
+func ApplyErrors[F kernel.Float](y, errors []F, strength float64, seed, draw uint64) {
+	if len(errors) == 0 {
+		return
+	}
+	inChunks(len(y), noiseChunk, seed, draw, func(r *rand.Rand, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			y[i] += F(strength) * errors[r.IntN(len(errors))]
+		}
+	})
+}
+
+// inChunks calls body with each chunk of n elements and its random stream.
+func inChunks(n, chunk int, seed, draw uint64, body func(r *rand.Rand, lo, hi int)) {
+	kernel.Parallel((n+chunk-1)/chunk, func(i int) {
+		r := rand.New(rand.NewPCG(seed, draw<<32|uint64(i)))
+		body(r, i*chunk, min(n, (i+1)*chunk))
+	})
+}
+
+// draw returns noise in units of a step.
+func (n Noise) draw(r *rand.Rand) float64 {
 	switch n.Kind {
-	case UniformNoise:
-		for i := range count {
-			add(i, (r.Float64()-0.5)*step*n.Strength)
-		}
 	case GaussianNoise:
-		sigma := step * n.Strength / math.Sqrt(12)
-		for i := range count {
-			add(i, r.NormFloat64()*sigma)
-		}
-	case BlockNoise:
-		for lo := 0; lo < count; lo += n.Block {
-			if r.Float64() >= n.Share {
-				spare(lo, min(count, lo+n.Block))
-			}
+		return r.NormFloat64() / math.Sqrt(12)
+	case LaplaceNoise: // the difference of two exponential variables
+		return (r.ExpFloat64() - r.ExpFloat64()) / math.Sqrt(24)
+	}
+	return r.Float64() - 0.5
+}
+
+// spare leaves random blocks of y as they are in w.
+func spare[F kernel.Float](n Noise, r *rand.Rand, y, w []F) {
+	for lo := 0; lo < len(y); lo += n.Block {
+		if r.Float64() >= n.Share {
+			hi := min(len(y), lo+n.Block)
+			copy(y[lo:hi], w[lo:hi])
 		}
 	}
+}
+
+// ternaryValue rounds v to the nearest of -step, 0 and step.
+func ternaryValue[F kernel.Float](v, step F) F {
+	return min(max(F(math.RoundToEven(float64(v/step))), -1), 1) * step
 }

@@ -1,24 +1,25 @@
 package quant
 
-import "trefoil/internal/kernel"
+import (
+	"math"
+	"slices"
 
-// Scale names the rule that gives a ternary matrix its scale gamma.
-type Scale string
-
-const (
-	// AbsMean is gamma = mean|W|, the rule of BitNet b1.58
-	// (arXiv:2402.17764, equation 3).
-	AbsMean Scale = "absmean"
-	// Median is gamma = median|W| (arXiv:2411.05882, section 3).
-	Median Scale = "median"
+	"trefoil/internal/kernel"
 )
 
-// minScale keeps the scale of an all-zero tensor away from zero, as the
-// reference implementations do.
-const minScale = 1e-5
+// Ternarize writes the codes in {-1, 0, 1} of the weights w, as long as w,
+// and returns their scale by the rule, absmean or median: w is represented by
+// code * gamma. The scale is at least 1e-5, and NaN, with codes that mean
+// nothing, when w holds a NaN: what training shows in its loss. A [Scalar]
+// gives the same codes and scale, and an error.
+func Ternarize[F kernel.Float](codes []int8, w []F, rule Scale) F {
+	g := gamma(rule, w)
+	kernel.Ternarize(codes, w, g)
+	return g
+}
 
-// Gamma returns the scale of the weights w by the rule: at least 1e-5, NaN
-// when w holds a NaN.
+// Gamma returns the scale of the weights w by the rule, absmean or median: at
+// least 1e-5, NaN when w holds a NaN.
 func (s Scale) Gamma(w []float32) float32 { return gamma(s, w) }
 
 func gamma[F kernel.Float](s Scale, w []F) F {
@@ -26,14 +27,6 @@ func gamma[F kernel.Float](s Scale, w []F) F {
 		return medianAbs(w)
 	}
 	return kernel.AbsMean(w)
-}
-
-// Ternarize writes the codes in {-1, 0, 1} of the weights w, as long as w,
-// and returns their scale by the rule: w is represented by code * gamma.
-func Ternarize[F kernel.Float](codes []int8, w []F, rule Scale) F {
-	g := gamma(rule, w)
-	kernel.Ternarize(codes, w, g)
-	return g
 }
 
 // medianAbs returns the lower median of |w|, at least 1e-5.
@@ -51,38 +44,67 @@ func medianAbs[F kernel.Float](w []F) F {
 	return max(selectKth(a, (len(a)-1)/2), minScale)
 }
 
-// selectKth returns the k-th smallest of a and reorders a: Hoare's selection
-// with the median of three as pivot.
-func selectKth[F kernel.Float](a []F, k int) F {
-	for lo, hi := 0, len(a)-1; lo < hi; {
-		mid := lo + (hi-lo)/2
-		pivot := max(min(a[lo], a[mid]), min(max(a[lo], a[mid]), a[hi]))
-		i, j := lo, hi
-		for i <= j {
-			for a[i] < pivot {
-				i++
-			}
-			for a[j] > pivot {
-				j--
-			}
-			if i <= j {
-				a[i], a[j] = a[j], a[i]
-				i++
-				j--
-			}
-		}
-		switch {
-		case k <= j:
-			hi = j
-		case k >= i:
-			lo = i
-		default:
-			return a[k]
-		}
+// twnFactor is the threshold of TWN in units of mean|W|
+// (arXiv:1605.04711, equation 6).
+const twnFactor = 0.7
+
+// threshold returns the parameters of the rules with a threshold. Their scale
+// is the mean of the magnitudes above it.
+func (w *work) threshold(s *scratch, v view) (p params, err error) {
+	if w.rule == Optimal {
+		return w.optimal(s, v)
 	}
-	return a[k]
+	m := absSum
+	if w.rule == TTQ {
+		m = absMax
+	}
+	t, err := w.measure(s, &v, m, 0)
+	if err != nil {
+		return p, err
+	}
+	p.cut = float32(w.q.config.Threshold * float64(t.hi))
+	if m == absSum {
+		p.cut = float32(twnFactor * t.sum / float64(v.size()))
+	}
+	kept, err := w.measure(s, &v, above, p.cut)
+	p.scale = max(float32(kept.sum/float64(max(1, kept.count))), minScale)
+	return p, err
 }
 
-// MaxCode returns the largest code of a symmetric grid of the given number of
-// bits, 2 to 8: 127 for 8 bits. The smallest code is -MaxCode-1.
-func MaxCode(bits int) int { return 1<<(bits-1) - 1 }
+// optimal returns the threshold and scale of the least squared error. With k
+// magnitudes of sum S kept the error is sum W^2 - S^2/k, and a threshold keeps
+// all of several equal magnitudes or none.
+func (w *work) optimal(s *scratch, v view) (params, error) {
+	top, err := w.measure(s, &v, absMax, 0)
+	if err != nil || !(top.hi <= math.MaxFloat32) {
+		return params{scale: top.hi}, err
+	}
+	s.copy = resize(s.copy, v.size())
+	for i := range v.blocks() {
+		for j, x := range v.block(s.x, i) {
+			s.copy[i*block+j] = max(x, -x)
+		}
+	}
+	slices.Sort(s.copy)
+	return bestThreshold(s.copy), nil
+}
+
+// bestThreshold returns the cut and scale of the least squared error for
+// magnitudes in ascending order.
+func bestThreshold(a []float32) params {
+	p := params{scale: minScale}
+	sum, best := 0.0, 0.0
+	for i := len(a) - 1; i >= 0; i-- {
+		sum += float64(a[i])
+		k := float64(len(a) - i)
+		if i > 0 && a[i-1] == a[i] || sum*sum/k <= best {
+			continue
+		}
+		best = sum * sum / k
+		p.scale, p.cut = max(float32(sum/k), minScale), 0
+		if i > 0 {
+			p.cut = a[i-1]
+		}
+	}
+	return p
+}

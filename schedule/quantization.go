@@ -131,7 +131,7 @@ func validateNoise(at string, n quant.Noise) error {
 	if n.Kind == quant.NoNoise {
 		return nil
 	}
-	errs := []error{oneOf(at+".kind", n.Kind, quant.NoNoise, quant.UniformNoise, quant.GaussianNoise, quant.BlockNoise)}
+	errs := []error{oneOf(at+".kind", n.Kind, quant.NoiseKinds()...)}
 	if !(n.Strength >= 0 && n.Strength <= 16) {
 		errs = append(errs, fmt.Errorf("%s.strength: %v is outside 0..16: 1 is as strong as rounding", at, n.Strength))
 	}

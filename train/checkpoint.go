@@ -21,10 +21,6 @@ const (
 // State is where a run stands.
 type State struct {
 	export.State
-	Tokens int64 `json:"tokens"` // tokens learned from
-	// ValAccuracy and BitsPerByte belong to ValLoss.
-	ValAccuracy float64 `json:"val_accuracy"`
-	BitsPerByte float64 `json:"bits_per_byte"`
 	// BestStep and BestLoss belong to the best checkpoint so far.
 	BestStep int     `json:"best_step"`
 	BestLoss float64 `json:"best_loss"`

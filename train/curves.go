@@ -87,7 +87,10 @@ func newFigure(title string, records []Record) figure {
 // lossPanel shows the training loss, smoothed and, behind, as it is, and the
 // held-out loss of the network as it is and fully quantized.
 func lossPanel(records []Record) panel {
-	p := panel{label: "loss (nats per token)", height: 66 * vg.Millimeter}
+	p := panel{label: "loss (nats)", height: 66 * vg.Millimeter}
+	if len(pick(records, func(r Record) *float64 { return r.BitsPerByte })) > 0 {
+		p.label = "loss (nats per token)"
+	}
 	raw := pick(records, func(r Record) *float64 { return r.TrainLoss })
 	training := smooth(raw, len(raw)/60)
 	now := pick(records, func(r Record) *float64 { return r.ValLoss })

@@ -101,7 +101,7 @@ func TestDrawCurves(t *testing.T) {
 				t.Fatal(err)
 			}
 			wellFormed(t, drawing)
-			for _, want := range []string{"a &lt;b&gt; &amp; c", "loss (nats per token)", svgFonts} {
+			for _, want := range []string{"a &lt;b&gt; &amp; c", "loss (nats", svgFonts} {
 				if !strings.Contains(string(drawing), want) {
 					t.Errorf("curves.svg has no %q", want)
 				}

@@ -12,8 +12,8 @@ import (
 
 // firstNonFinite describes the first node of the last run, in the order of
 // the forward pass, whose value is not finite; "" when all are finite.
-func (n *Network) firstNonFinite() string {
-	sorted, err := G.Sort(n.loss.Graph().ExactSubgraphRoots(n.loss))
+func (g *Graph) firstNonFinite() string {
+	sorted, err := G.Sort(g.loss.Graph().ExactSubgraphRoots(g.loss))
 	if err != nil {
 		return ""
 	}

@@ -12,8 +12,10 @@
 //	sample.txt                    text by the trained model
 //
 // [trefoil/export.Folder] has the paths of what an export reads. [Run] does
-// all of it. A run that was stopped, by a signal or a crash, continues from
-// its last checkpoint and ends with the same bits as one that was never
-// stopped; it needs the same text. While a run is at work its folder is locked
-// against other processes, where the system can.
+// all of it. [Fit] is its loop for any [Task], such as the [ImageTask] of a
+// network that classifies images: the same schedules, phases, optimizers,
+// checkpoints, metrics and curves. A run that was stopped, by a signal or a
+// crash, continues from its last checkpoint and ends with the same bits as one
+// that was never stopped; it needs the same text or images. While a run is at
+// work its folder is locked against other processes, where the system can.
 package train

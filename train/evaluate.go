@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// Evaluation is how well a network predicts a set of windows.
+// Evaluation is how well a network predicts held-out examples.
 type Evaluation struct {
-	Loss        float64 // mean over all tokens, in nats
-	Accuracy    float64 // share of tokens that had the largest logit
-	BitsPerByte float64 // the summed loss in bits, over the bytes of the text
+	Loss        float64 // mean over all tokens or images, in nats
+	Accuracy    float64 // share of them whose target had the largest logit
+	BitsPerByte float64 // the summed loss in bits, over the bytes of the text; 0 for images
 }
 
 // EvaluateWindows runs the network over windows [n, context+1], each the

@@ -14,7 +14,7 @@ import (
 )
 
 // A Record is what is known after a step: one line of metrics.jsonl. Losses
-// are cross-entropies in nats per token. What was not measured is nil, and
+// are cross-entropies in nats per token. An image counts as a token. What was not measured is nil, and
 // left out of the line.
 type Record struct {
 	Step      int      `json:"step"`                 // updates made, 0 before the first

@@ -1,8 +1,6 @@
 package train
 
 import (
-	"fmt"
-
 	G "gorgonia.org/gorgonia"
 
 	"trefoil/arch"
@@ -12,20 +10,16 @@ import (
 	"trefoil/schedule"
 )
 
-// Network is a model in a graph with two programs: one that computes the loss
-// and the gradients of a batch, and one that stops at the loss. Both work in
-// the same memory.
+// Network is a language model in a graph, with its loss.
 type Network struct {
+	*Graph
 	Model *layers.Transformer
 	Batch int
 
 	// Inputs and Targets are the token ids [batch*context] of the next run.
 	Inputs, Targets []int32
-	// Report is the loss of the last run.
-	Report nn.LossReport
 
-	logits, loss     *G.Node
-	forward, learner G.VM
+	logits *G.Node
 }
 
 // NewNetwork builds a model for batches of the given size. Layers that q wants
@@ -51,60 +45,13 @@ func NewNetwork(c arch.Config, q schedule.Quantization, batch int, seed uint64) 
 	if n.logits, err = m.Forward(inputs, batch); err != nil {
 		return nil, err
 	}
-	if n.loss, err = nn.CrossEntropy(n.logits, targets, &n.Report); err != nil {
-		return nil, err
-	}
-	leaves := G.Nodes{inputs, targets}
-	var learned G.Nodes
-	for _, p := range m.Parameters() {
-		learned = append(learned, p.Node)
-	}
-	leaves = append(leaves, learned...)
-	if _, err := G.Grad(n.loss, learned...); err != nil {
-		return nil, fmt.Errorf("differentiating the loss: %w", err)
-	}
-	if err := distinctHashes(g); err != nil {
-		return nil, err
-	}
-	program, locations, err := G.CompileFunction(g, leaves, G.Nodes{n.loss})
+	var report nn.LossReport
+	loss, err := nn.CrossEntropy(n.logits, targets, &report)
 	if err != nil {
-		return nil, fmt.Errorf("compiling the forward program: %w", err)
+		return nil, err
 	}
-	n.forward = G.NewTapeMachine(g, G.WithPrecompiled(program, locations))
-	n.learner = G.NewTapeMachine(g)
-	return n, nil
-}
-
-// distinctHashes guards against Gorgonia's merging of nodes whose 32-bit
-// hashes happen to be equal.
-func distinctHashes(g *G.ExprGraph) error {
-	seen := make(map[uint32]*G.Node)
-	for _, n := range g.AllNodes() {
-		if other, ok := seen[n.Hashcode()]; ok && other != n {
-			return fmt.Errorf("two nodes of the graph, %v and %v, have one hash: change the run's layers or names", other, n)
-		}
-		seen[n.Hashcode()] = n
-	}
-	return nil
-}
-
-// Close ends the graph's machines.
-func (n *Network) Close() error {
-	if err := n.forward.Close(); err != nil {
-		return err
-	}
-	return n.learner.Close()
-}
-
-// Learn computes the loss and the gradients of Inputs and Targets.
-func (n *Network) Learn() error { return run(n.learner) }
-
-// Evaluate computes the loss of Inputs and Targets without gradients.
-func (n *Network) Evaluate() error { return run(n.forward) }
-
-func run(vm G.VM) error {
-	defer vm.Reset()
-	return vm.RunAll()
+	n.Graph, err = NewGraph(loss, &report, m.Parameters(), inputs, targets)
+	return n, err
 }
 
 // Logits returns the logits [batch*context, vocab] of the last Evaluate. The

@@ -53,8 +53,8 @@ func NewOptimizer(t config.Train, parameters []*layers.Parameter) *Optimizer {
 	}
 	for _, p := range parameters {
 		s := &state{name: p.Name, decays: p.Kind != arch.Norm, mean: make([]float32, p.Size())}
-		if t.Optimizer == config.Muon && p.Kind == arch.Linear {
-			s.rows, s.cols = p.Shape[0], p.Shape[1]
+		if t.Optimizer == config.Muon && p.Kind == arch.Linear && len(p.Shape) > 1 {
+			s.rows, s.cols = p.Shape[0], p.Size()/p.Shape[0]
 		} else {
 			s.square = make([]float32, p.Size())
 		}

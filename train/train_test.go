@@ -233,12 +233,21 @@ func TestDivergence(t *testing.T) {
 					bad.Data()[3] = test.poison
 				}
 			}
-			r, err := newTrainer(c, d, o)
+			task, err := newTextTask(c, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer task.network.Close()
+			recipe, err := recipeOf(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := newTrainer(recipe, task, o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer r.close()
-			bad = r.network.Model.Blocks[1].FeedForward.Up.Weight
+			bad = task.network.Model.Blocks[1].FeedForward.Up.Weight
 			err = r.run(context.Background())
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), bad.Name) ||
 				!strings.Contains(err.Error(), export.Folder(dir).Best()) {

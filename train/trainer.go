@@ -45,17 +45,13 @@ var ErrExists = errors.New("the folder holds a run already")
 // trainer is a run in progress.
 type trainer struct {
 	Options
-	config config.Config
-	data   *data.Dataset
+	Recipe
+	task Task
 
-	network   *Network
+	graph     *Graph
 	optimizer *Optimizer
 	gradients *gradients
-	sampler   *data.Sampler
-	plan      *schedule.Plan
 	rate      schedule.LearningRate
-
-	heldout, calibration []int32 // windows [n, context+1]
 
 	state   State
 	records []Record
@@ -93,19 +89,39 @@ func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer d.Close()
-	t, err := newTrainer(c, d, o)
+	task, err := newTextTask(c, d)
+	if err != nil {
+		return Result{}, err
+	}
+	defer task.network.Close()
+	if !o.Resume {
+		if err := task.startFrom(); err != nil {
+			return Result{}, err
+		}
+	}
+	r, err := recipeOf(c)
+	if err != nil {
+		return Result{}, err
+	}
+	t, err := newTrainer(r, task, o)
 	if err != nil {
 		return Result{}, err
 	}
 	defer t.close()
 	if t.Ready != nil {
-		t.Ready(t.describe())
+		t.Ready(task.describe(t.state.Step))
 	}
 	err = t.run(ctx)
 	if err == nil {
 		err = writeSample(ctx, o.Dir, c.Seed)
 	}
 	return t.result(), err
+}
+
+// recipeOf returns the recipe of a run's configuration.
+func recipeOf(c config.Config) (Recipe, error) {
+	plan, err := c.Plan()
+	return Recipe{Name: c.Name, Train: c.Train, Plan: plan, Config: strings.Join(configLines(c), "\n")}, err
 }
 
 func (t *trainer) result() Result {
@@ -131,7 +147,12 @@ func checkFolder(o Options) error {
 	case !o.Resume:
 		return nil
 	}
-	for _, path := range []string{folder.Tokenizer(), folder.Evaluation(), metricsPath(o.Dir)} {
+	return whole(metricsPath(o.Dir))
+}
+
+// whole reports a file that a run folder lacks.
+func whole(paths ...string) error {
+	for _, path := range paths {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("the run folder is not whole: %w: bring the file back, or begin a new run in another folder", err)
 		}
@@ -139,28 +160,15 @@ func checkFolder(o Options) error {
 	return nil
 }
 
-func newTrainer(c config.Config, d *data.Dataset, o Options) (*trainer, error) {
-	plan, err := c.Plan()
-	if err != nil {
-		return nil, err
-	}
-	t := &trainer{Options: o, config: c, data: d, plan: plan, rate: c.Train.LearningRate()}
+// newTrainer takes the run folder, in which nothing that could fail is left to
+// prepare.
+func newTrainer(r Recipe, task Task, o Options) (*trainer, error) {
+	t := &trainer{Options: o, Recipe: r, task: task, graph: task.Graph(), rate: r.Train.LearningRate()}
 	t.state.BestLoss = math.Inf(1)
-	t.state.Config = strings.Join(configLines(c), "\n")
-	// All that can fail comes before the folder is made.
-	if err := t.windows(); err != nil {
-		return nil, err
-	}
-	if t.sampler, err = data.NewSampler(d.Train, c.Model.Context, c.Seed); err != nil {
-		return nil, fmt.Errorf("training text: %w", err)
-	}
-	if t.network, err = NewNetwork(c.Model.Arch(d.Tokenizer.Vocab()), c.Quantization, c.Train.Batch, c.Seed); err != nil {
-		return nil, err
-	}
-	parameters := t.network.Model.Parameters()
-	t.optimizer = NewOptimizer(c.Train, parameters)
-	t.gradients = newGradients(parameters, c.Train.Accumulate)
-	err = t.claim()
+	t.state.Config = r.Config
+	t.optimizer = NewOptimizer(r.Train, t.graph.Parameters())
+	t.gradients = newGradients(t.graph.Parameters(), r.Train.Accumulate)
+	err := t.claim()
 	switch {
 	case err != nil:
 	case o.Resume:
@@ -179,7 +187,6 @@ func newTrainer(c config.Config, d *data.Dataset, o Options) (*trainer, error) {
 }
 
 func (t *trainer) close() {
-	t.network.Close()
 	if t.metrics != nil {
 		t.metrics.Close()
 	}
@@ -188,23 +195,10 @@ func (t *trainer) close() {
 	}
 }
 
-func (t *trainer) describe() Plan {
-	p := Plan{Config: t.config, Data: t.data, Step: t.state.Step}
-	for _, q := range t.network.Model.Parameters() {
-		p.Parameters += q.Size()
-	}
-	if t.config.Quantization.Weights.Bits != schedule.Float {
-		for _, l := range t.network.Model.Linears() {
-			p.Ternary += l.Weight.Size()
-		}
-	}
-	return p
-}
-
 // run makes the updates that are left, with an evaluation and a checkpoint
 // before the first, at every eval_every-th and after the last.
 func (t *trainer) run(ctx context.Context) error {
-	steps := t.config.Train.Steps
+	steps := t.Train.Steps
 	if len(t.records) == 0 {
 		if err := t.evaluate(); err != nil {
 			return err
@@ -224,7 +218,7 @@ func (t *trainer) run(ctx context.Context) error {
 			t.Step(t.state.Step, steps)
 		}
 		switch {
-		case t.state.Step%t.config.Train.EvalEvery == 0 || t.state.Step == steps:
+		case t.state.Step%t.Train.EvalEvery == 0 || t.state.Step == steps:
 			if err := t.evaluate(); err != nil {
 				return err
 			}
@@ -238,31 +232,31 @@ func (t *trainer) run(ctx context.Context) error {
 }
 
 // recordEvery is the number of updates behind one line of metrics.
-func (t *trainer) recordEvery() int { return max(1, t.config.Train.Steps/1000) }
+func (t *trainer) recordEvery() int { return max(1, t.Train.Steps/1000) }
 
 // update makes one step of the optimizer.
 func (t *trainer) update() error {
 	began := time.Now()
-	step, n := t.state.Step, t.network
-	n.Quantize(t.plan.At(step), step)
+	step, g := t.state.Step, t.graph
+	t.task.Quantize(t.Plan.At(step), step)
 	loss := 0.0
-	for i := range t.config.Train.Accumulate {
-		t.sampler.Next(n.Inputs, n.Targets)
-		if err := n.Learn(); err != nil {
+	for i := range t.Train.Accumulate {
+		t.task.Next()
+		if err := g.Learn(); err != nil {
 			return fmt.Errorf("step %d: %w", step+1, err)
 		}
-		mean := n.Report.Sum / float64(n.Report.Tokens)
+		mean := g.Report.Sum / float64(g.Report.Tokens)
 		if !isFinite(mean) {
-			return t.diverged(fmt.Sprintf("the loss is %v", mean), n.firstNonFinite())
+			return t.diverged(fmt.Sprintf("the loss is %v", mean), g.firstNonFinite())
 		}
-		loss += mean / float64(t.config.Train.Accumulate)
+		loss += mean / float64(t.Train.Accumulate)
 		if err := t.gradients.add(i); err != nil {
 			return err
 		}
 	}
 	rate, decay := t.rate.At(step)
-	t.optimizer.LR, t.optimizer.MuonLR = t.config.Train.LR*rate, t.config.Train.MuonLR*rate
-	t.optimizer.WeightDecay = t.config.Train.WeightDecay * decay
+	t.optimizer.LR, t.optimizer.MuonLR = t.Train.LR*rate, t.Train.MuonLR*rate
+	t.optimizer.WeightDecay = t.Train.WeightDecay * decay
 	if err := t.optimizer.Step(t.gradients.model()); err != nil {
 		var bad *NonFinite
 		if errors.As(err, &bad) {
@@ -271,7 +265,7 @@ func (t *trainer) update() error {
 		return err
 	}
 	t.state.Step++
-	tokens := int64(len(n.Inputs) * t.config.Train.Accumulate)
+	tokens := int64(t.task.Examples() * t.Train.Accumulate)
 	t.state.Tokens += tokens
 	t.state.PendingLoss += loss
 	t.state.PendingSteps++
@@ -296,10 +290,10 @@ func (t *trainer) diverged(what, where string) error {
 			t.state.BestStep, t.state.BestLoss, export.Folder(t.Dir).Best())
 	}
 	rates, clip := "train.lr", "a lower train.clip"
-	if t.config.Train.Optimizer == config.Muon {
+	if t.Train.Optimizer == config.Muon {
 		rates += " and train.muon_lr"
 	}
-	if t.config.Train.Clip == 0 {
+	if t.Train.Clip == 0 {
 		clip = "train.clip=1"
 	}
 	return fmt.Errorf("step %d: %s. %s. Begin anew with a lower %s, a longer train.warmup or %s", t.state.Step+1, what, kept, rates, clip)
@@ -309,24 +303,27 @@ func (t *trainer) diverged(what, where string) error {
 // saves checkpoints and curves.
 func (t *trainer) evaluate() error {
 	step := t.state.Step
-	states := withoutNoise(t.plan.At(step))
-	t.network.Quantize(states, step)
-	now, err := t.network.EvaluateWindows(t.heldout, t.data.Tokenizer.TokenBytes)
+	states := withoutNoise(t.Plan.At(step))
+	t.task.Quantize(states, step)
+	now, err := t.task.Evaluate()
 	if err != nil {
 		return fmt.Errorf("evaluation at step %d: %w", step, err)
 	}
 	r := t.newRecord()
-	r.ValLoss, r.ValAccuracy, r.BitsPerByte = &now.Loss, &now.Accuracy, &now.BitsPerByte
+	r.ValLoss, r.ValAccuracy = &now.Loss, &now.Accuracy
+	if now.BitsPerByte > 0 {
+		r.BitsPerByte = &now.BitsPerByte
+	}
 	final := now
-	if !t.plan.Complete(step) {
-		t.network.Quantize(withoutNoise(t.plan.At(t.config.Train.Steps)), step)
-		if final, err = t.network.EvaluateWindows(t.heldout, t.data.Tokenizer.TokenBytes); err != nil {
+	if !t.Plan.Complete(step) {
+		t.task.Quantize(withoutNoise(t.Plan.At(t.Train.Steps)), step)
+		if final, err = t.task.Evaluate(); err != nil {
 			return fmt.Errorf("evaluation at step %d: %w", step, err)
 		}
 		r.ValLossQuantized = &final.Loss
 	}
 	if !isFinite(now.Loss) || !isFinite(final.Loss) {
-		return t.diverged("the held-out loss is not finite", t.network.firstNonFinite())
+		return t.diverged("the held-out loss is not finite", t.graph.firstNonFinite())
 	}
 	t.state.ValLoss, t.state.ValAccuracy, t.state.BitsPerByte = final.Loss, final.Accuracy, final.BitsPerByte
 	if err := t.record(r); err != nil {
@@ -334,14 +331,14 @@ func (t *trainer) evaluate() error {
 	}
 	if final.Loss < t.state.BestLoss {
 		t.state.BestStep, t.state.BestLoss = step, final.Loss
-		if err := saveCheckpoint(export.Folder(t.Dir).Best(), t.state, t.network.Model.Parameters(), nil); err != nil {
+		if err := saveCheckpoint(export.Folder(t.Dir).Best(), t.state, t.graph.Parameters(), nil); err != nil {
 			return err
 		}
 	}
 	if err := t.save(); err != nil {
 		return err
 	}
-	if err := DrawCurves(t.Dir, t.config.Name, t.records); err != nil {
+	if err := DrawCurves(t.Dir, t.Name, t.records); err != nil {
 		return err
 	}
 	if t.Evaluated != nil {
@@ -354,10 +351,10 @@ func (t *trainer) evaluate() error {
 // been learned since the one before.
 func (t *trainer) newRecord() Record {
 	step := t.state.Step
-	rate, _ := t.rate.At(min(step, t.config.Train.Steps-1))
-	lambda := t.plan.Lambda(step)
-	_, phase := t.plan.Phase(step)
-	r := Record{Step: step, Tokens: t.state.Tokens, LR: t.config.Train.LR * rate, Lambda: lambda, Phase: phase, PeakRSS: PeakRSS()}
+	rate, _ := t.rate.At(min(step, t.Train.Steps-1))
+	lambda := t.Plan.Lambda(step)
+	_, phase := t.Plan.Phase(step)
+	r := Record{Step: step, Tokens: t.state.Tokens, LR: t.Train.LR * rate, Lambda: lambda, Phase: phase, PeakRSS: PeakRSS()}
 	if t.state.PendingSteps > 0 {
 		loss := t.state.PendingLoss / float64(t.state.PendingSteps)
 		r.TrainLoss = &loss
@@ -378,6 +375,6 @@ func (t *trainer) record(r Record) error {
 
 // save writes the checkpoint from which the run can continue.
 func (t *trainer) save() error {
-	t.state.Sampler, t.state.OptimizerSteps = t.sampler.State(), t.optimizer.steps
-	return saveCheckpoint(export.Folder(t.Dir).Last(), t.state, t.network.Model.Parameters(), t.optimizer)
+	t.state.Sampler, t.state.OptimizerSteps = t.task.Position(), t.optimizer.steps
+	return saveCheckpoint(export.Folder(t.Dir).Last(), t.state, t.graph.Parameters(), t.optimizer)
 }

@@ -1,17 +1,20 @@
-// Command export freezes a training run into one .trefoil file and reports
-// what that did to its size and its loss.
+// Command export writes a trained run in the formats of those who run models:
+// Trefoil's own packed file, GGUF, Hugging Face folders and plain safetensors.
 //
 //	go run ./cmd/export runs/gocode
 //	go run ./cmd/export runs/gocode -o model.trefoil -float float16
+//	go run ./cmd/export runs/gocode -format gguf,hf-packed -type tq1_0 -verify
 package main
 
 import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"slices"
+	"strings"
 
 	"trefoil/data"
 	"trefoil/export"
@@ -19,23 +22,61 @@ import (
 	"trefoil/quant/packed"
 )
 
-const usage = `usage: export RUN [-o FILE] [-float TYPE] [-percentile P]
+const usage = `usage: export RUN [-format FORMAT,...] [-type TYPE] [-o PATH] [-float TYPE] [-percentile P] [-verify]
 
-Freezes a run's best checkpoint into one .trefoil file: ternary weights at 1.6
-bits, the tokenizer, and activation scales calibrated on training text. Then
-measures the file on the run's held-out text.
+Writes a run's best checkpoint in one or more formats:
+
+  trefoil      one .trefoil file: ternary weights at 1.6 bits, the tokenizer, and
+               activation scales calibrated on training text. The file is then
+               measured on the run's held-out text
+  gguf         one file for llama.cpp, bitnet.cpp or ik_llama.cpp
+  hf           a folder for Hugging Face's transformers, with the weights that
+               learned, to be rounded there and trained further
+  hf-packed    the same with weights of 2 bits
+  safetensors  one file of ternary codes, scales and floats
 
 `
 
 func main() {
-	command.Main("export", func(context.Context) error { return run(os.Args[1:], os.Stdout) })
+	command.Main("export", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) })
 }
 
-func run(args []string, stdout io.Writer) error {
+// request is what the command line asks for.
+type request struct {
+	dir     string
+	path    string // "" for the format's place in the run folder
+	formats []export.Format
+	options export.Options
+	verify  bool
+}
+
+// formatList collects the -format flags.
+type formatList []export.Format
+
+func (l *formatList) String() string { return strings.Trim(fmt.Sprint(*l), "[]") }
+
+func (l *formatList) Set(s string) error {
+	for name := range strings.SplitSeq(s, ",") {
+		f := export.Format(strings.TrimSpace(name))
+		if !slices.Contains(export.Formats(), f) {
+			return fmt.Errorf("format %q is not supported: use some of %v", name, export.Formats())
+		}
+		if !slices.Contains(*l, f) {
+			*l = append(*l, f)
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("export", flag.ContinueOnError)
-	out := flags.String("o", "", "`file` to write (default RUN/model.trefoil)")
+	var q request
+	flags.Var((*formatList)(&q.formats), "format", "`format` to write, or several with commas between (default trefoil)")
+	ggufType := flags.String("type", "", "`type` of the linear layers in a GGUF file: tq1_0, tq2_0, q2_0, i2_s or f16 (default: one that fits)")
+	flags.StringVar(&q.path, "o", "", "file or folder to write, as `path` (default: in the run folder)")
 	float := flags.String("float", string(packed.Float32), "`type` of the embedding and the norms: float32, bit for bit what was trained, or float16")
-	percentile := flags.Float64("percentile", 99.9, "per cent of the activations that the clipping static scales keep whole")
+	flags.Float64Var(&q.options.Percentile, "percentile", 99.9, "per cent of the activations that the clipping static scales keep whole")
+	flags.BoolVar(&q.verify, "verify", false, "read what was written again and compare every tensor with the run")
 	runs, err := command.Parse(flags, args, usage, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -45,28 +86,88 @@ func run(args []string, stdout io.Writer) error {
 	case len(runs) != 1:
 		return command.Usagef("%d run folders: name one, such as runs/gocode", len(runs))
 	}
-	options := export.Options{Float: packed.Type(*float), Percentile: *percentile}
-	if err := options.Validate(); err != nil {
+	q.dir, q.options.Float = runs[0], packed.Type(*float)
+	if err := q.check(*ggufType); err != nil {
 		return command.Usagef("%w", err)
 	}
-	return exportRun(runs[0], *out, options, stdout)
+	return q.export(ctx, stdout)
 }
 
-func exportRun(dir, path string, options export.Options, stdout io.Writer) error {
-	r, err := export.Load(dir)
+func (q *request) check(ggufType string) error {
+	if len(q.formats) == 0 {
+		q.formats = []export.Format{export.Trefoil}
+	}
+	if q.path != "" && len(q.formats) > 1 {
+		return fmt.Errorf("-o %s names one place for %d formats: leave it out, or export one format at a time", q.path, len(q.formats))
+	}
+	if ggufType != "" {
+		t, err := export.ParseGGUFType(ggufType)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(q.formats, export.GGUF) {
+			return fmt.Errorf("-type %s is of the format gguf: add -format gguf", ggufType)
+		}
+		q.options.GGUF = &t
+	}
+	return q.options.Validate()
+}
+
+// export writes each format and reports it.
+func (q *request) export(ctx context.Context, stdout io.Writer) error {
+	r, err := export.Open(q.dir)
 	if err != nil {
 		return err
 	}
-	if path == "" {
-		path = filepath.Join(dir, "model.trefoil")
+	for i, f := range q.formats {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if i > 0 {
+			fmt.Fprintln(stdout)
+		}
+		path := q.path
+		if path == "" {
+			path = r.DefaultPath(f, q.options)
+		}
+		if err := q.write(r, f, path, stdout); err != nil {
+			return err
+		}
 	}
-	report, err := r.Export(path, options)
+	return nil
+}
+
+func (q *request) write(r *export.Run, f export.Format, path string, stdout io.Writer) error {
+	if f == export.Trefoil {
+		report, err := r.Export(path, q.options)
+		if err != nil {
+			return err
+		}
+		if err := write(stdout, report, examplePrompt(r)); err != nil {
+			return err
+		}
+	} else {
+		output, err := r.Write(path, f, q.options)
+		if err != nil {
+			return err
+		}
+		if err := writeOutput(stdout, r, output); err != nil {
+			return err
+		}
+	}
+	if !q.verify {
+		return nil
+	}
+	v, err := r.Verify(path, f, q.options)
 	if err != nil {
 		return err
 	}
-	prompt := "The "
+	return writeVerification(stdout, v)
+}
+
+func examplePrompt(r *export.Run) string {
 	if r.Config.Data.Path == data.GoSource {
-		prompt = "func "
+		return "func "
 	}
-	return write(stdout, report, prompt)
+	return "The "
 }

@@ -79,18 +79,18 @@ func TestUsageErrors(t *testing.T) {
 		"percentile 10":           {"a", "-percentile", "10"},
 		"not defined: -x":         {"a", "-x"},
 	} {
-		if err := run(args, &bytes.Buffer{}); !errors.As(err, new(command.UsageError)) || !strings.Contains(err.Error(), says) {
+		if err := run(t.Context(), args, &bytes.Buffer{}); !errors.As(err, new(command.UsageError)) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
 	var out bytes.Buffer
-	if err := run([]string{"-h"}, &out); err != nil || !strings.Contains(out.String(), "usage: export RUN") || !strings.Contains(out.String(), "-percentile") {
+	if err := run(t.Context(), []string{"-h"}, &out); err != nil || !strings.Contains(out.String(), "usage: export RUN") || !strings.Contains(out.String(), "-percentile") {
 		t.Errorf("-h: %q, %v", out.String(), err)
 	}
 }
 
 func TestNoRun(t *testing.T) {
-	err := run([]string{t.TempDir(), "-o", "x"}, &bytes.Buffer{})
+	err := run(t.Context(), []string{t.TempDir(), "-o", "x"}, &bytes.Buffer{})
 	if err == nil || errors.As(err, new(command.UsageError)) || !strings.Contains(err.Error(), "go run ./cmd/train") {
 		t.Errorf("got %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -27,7 +28,9 @@ func write(w io.Writer, r *export.Report, prompt string) error {
 	b.WriteByte('\n')
 	writeTotals(&b, r)
 	b.WriteByte('\n')
-	writeLosses(&b, r)
+	if r.HeldoutTokens > 0 {
+		writeLosses(&b, r)
+	}
 	fmt.Fprintf(&b, "\n%s\nnext: go run ./cmd/generate %s -prompt %q\n", r.Path, filepath.ToSlash(r.Path), prompt)
 	_, err := w.Write(b.Bytes())
 	return err
@@ -122,7 +125,12 @@ func writeTotals(w io.Writer, r *export.Report) {
 	t := table{{"", "weights", "float32", "this file", "smaller"}}
 	ternary.row(&t, "ternary layers", fmt.Sprintf("%.3f MB per million weights (literature: %.3f)",
 		float64(ternary.bytes)/float64(max(1, ternary.weights)), literatureSize))
-	embedding.row(&t, "embedding", fmt.Sprintf("is the head too; %.0f%% of the file", 100*float64(embedding.bytes)/float64(r.FileBytes)))
+	share := fmt.Sprintf("%.0f%% of the file", 100*float64(embedding.bytes)/float64(r.FileBytes))
+	if hasHead(r.Layers) {
+		embedding.row(&t, "embedding, head", share)
+	} else {
+		embedding.row(&t, "embedding", "is the head too; "+share)
+	}
 	float.row(&t, "other layers", "")
 	all.row(&t, "all layers", "")
 	t.row("tokenizer, index", "", "", megabytes(rest))
@@ -134,6 +142,11 @@ func writeTotals(w io.Writer, r *export.Report) {
 	if ternary.weights > 0 {
 		fmt.Fprintf(w, "literature: %.3f MB are 3 bits a weight, the usual packing of published ternary models\n", literatureSize)
 	}
+}
+
+// hasHead reports whether the model has a head beside the embedding.
+func hasHead(layers []export.Layer) bool {
+	return slices.ContainsFunc(layers, func(l export.Layer) bool { return l.Name == arch.HeadName })
 }
 
 // writeLosses prints the held-out loss in every way to compute it.

@@ -3,6 +3,7 @@
 //	go run ./cmd/train                                  the default: a small model of Go code
 //	go run ./cmd/train -config FILE -set train.steps=30
 //	go run ./cmd/train -resume runs/gocode
+//	go run ./cmd/train -from runs/llama -set data.path=notes.txt
 //	go run ./cmd/train -print-config
 package main
 
@@ -22,7 +23,7 @@ import (
 	"trefoil/train"
 )
 
-const usage = `usage: train [-config FILE] [-set KEY=VALUE]... [-out DIR]
+const usage = `usage: train [-config FILE] [-set KEY=VALUE]... [-from DIR] [-out DIR]
        train -resume DIR
        train [-config FILE] [-set KEY=VALUE]... -print-config
 
@@ -52,6 +53,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var set assignments
 	path := flags.String("config", "", "YAML `file`; what it leaves out is as -print-config shows")
 	out := flags.String("out", "", "run `folder` (default runs/NAME)")
+	from := flags.String("from", "", "start with the weights, sizes and tokenizer of the run in this `folder`, such as an imported model")
 	resume := flags.String("resume", "", "continue the run in this `folder`")
 	show := flags.Bool("print-config", false, "print every field with its value and meaning, and stop")
 	flags.Var(&set, "set", "change one field, as `key=value`; may be repeated")
@@ -63,8 +65,15 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	case len(rest) > 0:
 		return command.Usagef("unexpected argument %q: name a configuration with -config, a field with -set", rest[0])
-	case *resume != "" && (*path != "" || *out != "" || len(set) > 0):
-		return command.Usagef("-resume takes the configuration of the run that it continues: leave out -config, -out and -set")
+	case *resume != "" && (*path != "" || *out != "" || *from != "" || len(set) > 0):
+		return command.Usagef("-resume takes the configuration of the run that it continues: leave out -config, -from, -out and -set")
+	}
+	if *from != "" {
+		sizes, err := train.From(*from, *path != "")
+		if err != nil {
+			return err
+		}
+		set = append(sizes, set...)
 	}
 	options := train.Options{Dir: *out, Resume: *resume != ""}
 	if options.Resume {

@@ -94,7 +94,7 @@ func (a *attention) forwardHead(y, lse []float32, bh, first, last int) {
 		m := min(a.rows, last-i)
 		n := s.Keys - s.Queries + i + m
 		if last-first == 1 { // one token: read its keys where they are
-			one := product{&a.gemmTiles, p, q.from(i, 0), keysT, 1, n, s.HeadDim, false}
+			one := product{&a.gemmTiles, p, q.from(i, 0), keysT, 1, n, s.HeadDim, false, false}
 			one.rectangle(0, 1, 0, n)
 		} else {
 			a.times(p, q.from(i, 0), keys, m, n, s.HeadDim, false)

@@ -55,7 +55,7 @@ func gemm[F Float](c, a, b matrix[F], m, n, k int, add bool) {
 		c.holds(m, n)
 		a.holds(m, k)
 		b.holds(k, n)
-		g := product{&v.gemmTiles, matrix32(c), matrix32(a), matrix32(b), m, n, k, add}
+		g := product{&v.gemmTiles, matrix32(c), matrix32(a), matrix32(b), m, n, k, add, false}
 		g.run()
 	}
 }

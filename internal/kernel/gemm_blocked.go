@@ -31,6 +31,7 @@ type product struct {
 	c, a, b matrix[float32]
 	m, n, k int
 	add     bool
+	lower   bool // leave out tiles above the diagonal of c
 }
 
 // packing is the memory that a goroutine packs into.
@@ -90,8 +91,15 @@ func (g *product) rectangle(i0, i1, j0, j1 int) {
 			}
 			for j := j0; j < j1; j += g.cols {
 				n := min(g.cols, j1-j)
+				skip := 0 // rows that lie above the diagonal
+				if g.lower {
+					skip = max(0, j-i) / g.rows * g.rows
+				}
+				if skip >= m {
+					break
+				}
 				b, ldb := g.panel(s, g.b.from(p, j), k, n, m <= directRows)
-				g.tiles(g.c.from(i, j), a, b, ldb, m, n, k, g.add || p > 0)
+				g.tiles(g.c.from(i+skip, j), a.from(skip, 0), b, ldb, m-skip, n, k, g.add || p > 0)
 			}
 		}
 	}

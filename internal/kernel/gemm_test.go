@@ -140,3 +140,39 @@ func TestGemmChain(t *testing.T) {
 		}
 	})
 }
+
+// TestSymmetricProducts compares the products of symmetric results with the
+// plain ones, which they must equal below the diagonal, and wants them
+// symmetric.
+func TestSymmetricProducts(t *testing.T) {
+	eachLevel(t, func(t *testing.T, _ Level) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for _, n := range []int{0, 1, 2, 7, 8, 31, 33, 64, 97, 250, 300} {
+			for _, k := range []int{0, 1, 30, 257} {
+				a, want := random[float32](r, n*k), make([]float32, n*n)
+				GemmNT(want, a.x, a.x, n, n, k, false)
+				checkSymmetric(t, fmt.Sprintf("Gram %dx%d", n, k), n, want, func(c []float32) { Gram(c, a.x, n, k, false) })
+				GemmTN(want, a.x, a.x, n, n, k, false)
+				checkSymmetric(t, fmt.Sprintf("Gram %dx%d of columns", k, n), n, want, func(c []float32) { Gram(c, a.x, n, k, true) })
+			}
+			s, want := make([]float32, n*n), make([]float32, n*n)
+			Gram(s, random[float32](r, n*n).x, n, n, false)
+			GemmNN(want, s, s, n, n, n, false)
+			checkSymmetric(t, fmt.Sprintf("MulSymmetric %d", n), n, want, func(c []float32) { MulSymmetric(c, s, s, n) })
+		}
+	})
+}
+
+func checkSymmetric(t *testing.T, what string, n int, want []float32, product func(c []float32)) {
+	t.Helper()
+	c := newGuarded[float32](n * n)
+	product(c.x)
+	for i := range n {
+		for j := range i + 1 {
+			if c.x[i*n+j] != want[i*n+j] || c.x[j*n+i] != want[i*n+j] {
+				t.Fatalf("%s: (%d, %d) is %v and its mirror image %v, want %v", what, i, j, c.x[i*n+j], c.x[j*n+i], want[i*n+j])
+			}
+		}
+	}
+	c.check(t, what)
+}

@@ -58,20 +58,25 @@ func (g *gradInput[F]) portable() {
 			for o, c := range g.codes[r*g.ldc : r*g.ldc+g.out] {
 				addProduct(sums, g.w[o*g.in:(o+1)*g.in], int32(c))
 			}
-			g.finish(r, 0, sums)
+			g.finish(buf, r, 1, 0, g.in, sums)
 		}
 	})
 }
 
-// finish writes the sums of row r from column first on.
-func (g *gradInput[F]) finish(r, first int, sums []int32) {
-	line := g.dx[r*g.in+first:][:len(sums)]
-	scale := F(g.scales[r] * g.sw)
-	if g.add {
-		addScaledSums(line, sums, scale)
+// finish writes the sums of rows from row on, and of columns from col on.
+func (g *gradInput[F]) finish(buf *workspace, row, rows, col, cols int, sums []int32) {
+	scales := floats[F](buf, rows)
+	for r := range rows {
+		scales[r] = F(g.scales[row+r] * g.sw)
+	}
+	if !g.add {
+		t := sumsTile[F]{g.dx[row*g.in+col:], g.in, sums, rows, cols}
+		t.scale(zeroOffsets[:], scales)
 		return
 	}
-	scaleSums(line, sums, 0, scale)
+	for r := range rows {
+		addScaledSums(g.dx[(row+r)*g.in+col:][:cols], sums[r*stripCols:][:cols], scales[r])
+	}
 }
 
 // MulGradWeight computes the gradient of a ternary product in its weights:
@@ -117,25 +122,28 @@ func (g *gradWeight[F]) portable() {
 				for r := first; r < min(g.rows, first+weightBlock); r++ {
 					addProduct(sums, g.x[r*g.in:(r+1)*g.in], int32(g.codes[r*g.out+o]))
 				}
-				g.finish(o, 0, first, sums)
+				g.finish(buf, o, 1, 0, g.in, first, sums)
 			}
 		}
 	})
 }
 
-// finish adds the sums of the block of rows that begins at row to output o,
-// from column first on, and scales after the last block.
-func (g *gradWeight[F]) finish(o, first, row int, sums []int32) {
-	line := g.dw[o*g.in+first:][:len(sums)]
-	scale := F(1)
-	if row+weightBlock >= g.rows {
-		scale = g.scales[o]
+// finish adds the sums of the block of rows that begins at row to outputs from
+// o on, and columns from col on, and scales after the last block.
+func (g *gradWeight[F]) finish(buf *workspace, o, outs, col, cols, row int, sums []int32) {
+	scales := g.scales[o : o+outs]
+	if row+weightBlock < g.rows {
+		scales = floats[F](buf, outs)
+		for i := range scales {
+			scales[i] = 1
+		}
 	}
+	t := sumsTile[F]{g.dw[o*g.in+col:], g.in, sums, outs, cols}
 	if row == 0 {
-		scaleSums(line, sums, 0, scale)
+		t.scale(zeroOffsets[:], scales)
 		return
 	}
-	foldSums(line, sums, scale)
+	t.fold(scales)
 }
 
 // addProduct adds a*x to sums.

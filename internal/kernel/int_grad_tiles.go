@@ -105,9 +105,7 @@ func (g *gradInput[F]) tile(k *integerKernels, packed []int8, row, col int) {
 			k.grad.panel(sums[c:], codes[2*pair:], lda, 2, panel[pair*2*panelOutputs:], n, pair > 0)
 		}
 	}
-	for r := range rows {
-		g.finish(row+r, col, sums[r*stripCols:][:cols])
-	}
+	g.finish(buf, row, rows, col, cols, sums)
 }
 
 // tiles computes the gradient in the weights with the activations as the right
@@ -165,9 +163,7 @@ func (g *gradWeight[F]) tile(k *integerKernels, left []int16, right []int8, o, c
 	for c := 0; c < cols; c += panelOutputs {
 		k.grad.panel(sums[c:], left[o*2*pairs:], 2, 2*tileRows, right[(col+c)/panelOutputs*size:], pairs, false)
 	}
-	for r := range min(tileRows, g.out-o) {
-		g.finish(o+r, col, row, sums[r*stripCols:][:cols])
-	}
+	g.finish(buf, o, min(tileRows, g.out-o), col, cols, row, sums)
 }
 
 // tileGroups are the tiles of a product in groups of neighbours.

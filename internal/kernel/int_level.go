@@ -12,9 +12,9 @@ type integerKernels struct {
 	interleaveBytes func(dst, src *int8, ld, pairs int)
 	interleaveWords func(dst, src *int16, ld, pairs int)
 
-	scaleSums     func(y *float32, sums *int32, offset int32, scale float32, n int)
+	scaleTile     func(y *float32, ldy int, sums, offsets *int32, scales *float32, rows, n int)
+	foldTile      func(y *float32, ldy int, sums *int32, scales *float32, rows, n int)
 	addScaledSums func(y *float32, sums *int32, scale float32, n int)
-	foldSums      func(y *float32, sums *int32, scale float32, n int)
 
 	absMax            func(x *float32, n int) float32
 	absMaxScaled      func(amax, x *float32, scale float32, n int)
@@ -114,13 +114,44 @@ func dequantize8[F Float](x []F, codes []int8, scale F) {
 	dequantize8Portable(x[n:], codes[n:], scale)
 }
 
-// scaleSums writes y = F(sums-offset)*scale.
-func scaleSums[F Float](y []F, sums []int32, offset int32, scale F) {
-	k, y32, n := vectorPart(y)
+// A sumsTile is up to tileRows rows of integer sums, stripCols apart, of which
+// n columns become floats in rows of y, ldy apart.
+type sumsTile[F Float] struct {
+	y       []F
+	ldy     int
+	sums    []int32
+	rows, n int
+}
+
+// zeroOffsets are the offsets of signed codes.
+var zeroOffsets [tileRows]int32
+
+// line returns the first row of y, and panics unless y and sums hold the tile.
+func (t sumsTile[F]) line() []F {
+	_, _ = t.y[(t.rows-1)*t.ldy+t.n-1], t.sums[(t.rows-1)*stripCols+t.n-1]
+	return t.y[:t.n]
+}
+
+// scale writes y = F(sums-offset)*scale, with an offset and a scale a row.
+func (t sumsTile[F]) scale(offsets []int32, scales []F) {
+	k, y32, n := vectorPart(t.line())
 	if n > 0 {
-		k.scaleSums(&y32[0], &sums[:n][0], offset, float32(scale), n)
+		k.scaleTile(&y32[0], t.ldy, &t.sums[0], &offsets[0], &as32(scales)[0], t.rows, n)
 	}
-	scaleSumsPortable(y[n:], sums[n:], offset, scale)
+	for r := range t.rows {
+		scaleSumsPortable(t.y[r*t.ldy:][n:t.n], t.sums[r*stripCols:][n:t.n], offsets[r], scales[r])
+	}
+}
+
+// fold writes y = (y+F(sums))*scale, with a scale a row.
+func (t sumsTile[F]) fold(scales []F) {
+	k, y32, n := vectorPart(t.line())
+	if n > 0 {
+		k.foldTile(&y32[0], t.ldy, &t.sums[0], &as32(scales)[0], t.rows, n)
+	}
+	for r := range t.rows {
+		foldSumsPortable(t.y[r*t.ldy:][n:t.n], t.sums[r*stripCols:][n:t.n], scales[r])
+	}
 }
 
 // addScaledSums adds F(sums)*scale to y.
@@ -130,15 +161,6 @@ func addScaledSums[F Float](y []F, sums []int32, scale F) {
 		k.addScaledSums(&y32[0], &sums[:n][0], float32(scale), n)
 	}
 	addScaledSumsPortable(y[n:], sums[n:], scale)
-}
-
-// foldSums writes y = (y+F(sums))*scale.
-func foldSums[F Float](y []F, sums []int32, scale F) {
-	k, y32, n := vectorPart(y)
-	if n > 0 {
-		k.foldSums(&y32[0], &sums[:n][0], float32(scale), n)
-	}
-	foldSumsPortable(y[n:], sums[n:], scale)
 }
 
 func encodeHalf(dst []uint16, src []float32) {

@@ -53,12 +53,14 @@ func quantizeColumns16AVX2(codes *int16, x *float32, inv *float32, scale float32
 //	}
 func dequantize8AVX2(x *float32, codes *int8, scale float32, n int)
 
-// scaleSumsAVX2 makes floats of integer sums.
+// scaleTileAVX2 makes floats of a tile of integer sums.
 //
-//	for i := range n {
-//		y[i] = float32(sums[i]-offset) * scale
+//	for r := range rows {
+//		for i := range n {
+//			y[r*ldy+i] = float32(sums[r*256+i]-offsets[r]) * scales[r]
+//		}
 //	}
-func scaleSumsAVX2(y *float32, sums *int32, offset int32, scale float32, n int)
+func scaleTileAVX2(y *float32, ldy int, sums *int32, offsets *int32, scales *float32, rows int, n int)
 
 // addScaledSumsAVX2 adds integer sums, scaled.
 //
@@ -67,12 +69,14 @@ func scaleSumsAVX2(y *float32, sums *int32, offset int32, scale float32, n int)
 //	}
 func addScaledSumsAVX2(y *float32, sums *int32, scale float32, n int)
 
-// foldSumsAVX2 adds integer sums, then scales.
+// foldTileAVX2 adds a tile of integer sums, then scales.
 //
-//	for i := range n {
-//		y[i] = (y[i] + float32(sums[i])) * scale
+//	for r := range rows {
+//		for i := range n {
+//			y[r*ldy+i] = (y[r*ldy+i] + float32(sums[r*256+i])) * scales[r]
+//		}
 //	}
-func foldSumsAVX2(y *float32, sums *int32, scale float32, n int)
+func foldTileAVX2(y *float32, ldy int, sums *int32, scales *float32, rows int, n int)
 
 // absMaxAVX512 returns the largest |x[i]|. It compares bits, so that a NaN is above all.
 //
@@ -123,12 +127,14 @@ func quantizeColumns16AVX512(codes *int16, x *float32, inv *float32, scale float
 //	}
 func dequantize8AVX512(x *float32, codes *int8, scale float32, n int)
 
-// scaleSumsAVX512 makes floats of integer sums.
+// scaleTileAVX512 makes floats of a tile of integer sums.
 //
-//	for i := range n {
-//		y[i] = float32(sums[i]-offset) * scale
+//	for r := range rows {
+//		for i := range n {
+//			y[r*ldy+i] = float32(sums[r*256+i]-offsets[r]) * scales[r]
+//		}
 //	}
-func scaleSumsAVX512(y *float32, sums *int32, offset int32, scale float32, n int)
+func scaleTileAVX512(y *float32, ldy int, sums *int32, offsets *int32, scales *float32, rows int, n int)
 
 // addScaledSumsAVX512 adds integer sums, scaled.
 //
@@ -137,12 +143,14 @@ func scaleSumsAVX512(y *float32, sums *int32, offset int32, scale float32, n int
 //	}
 func addScaledSumsAVX512(y *float32, sums *int32, scale float32, n int)
 
-// foldSumsAVX512 adds integer sums, then scales.
+// foldTileAVX512 adds a tile of integer sums, then scales.
 //
-//	for i := range n {
-//		y[i] = (y[i] + float32(sums[i])) * scale
+//	for r := range rows {
+//		for i := range n {
+//			y[r*ldy+i] = (y[r*ldy+i] + float32(sums[r*256+i])) * scales[r]
+//		}
 //	}
-func foldSumsAVX512(y *float32, sums *int32, scale float32, n int)
+func foldTileAVX512(y *float32, ldy int, sums *int32, scales *float32, rows int, n int)
 
 // encodeHalfAVX2 rounds to binary16, half to even.
 //

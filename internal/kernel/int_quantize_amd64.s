@@ -309,43 +309,54 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scaleSumsAVX2(y *float32, sums *int32, offset int32, scale float32, n int)
-// Requires: AVX, AVX2, SSE
-TEXT ·scaleSumsAVX2(SB), NOSPLIT, $0-32
-	MOVQ         n+24(FP), AX
-	MOVQ         y+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVSS        scale+20(FP), X8
-	VBROADCASTSS X8, Y8
-	MOVL         offset+16(FP), BX
-	VMOVD        BX, X9
-	VPBROADCASTD X9, Y9
+// func scaleTileAVX2(y *float32, ldy int, sums *int32, offsets *int32, scales *float32, rows int, n int)
+// Requires: AVX, AVX2
+TEXT ·scaleTileAVX2(SB), NOSPLIT, $0-56
+	MOVQ y+0(FP), AX
+	MOVQ sums+16(FP), CX
+	MOVQ offsets+24(FP), BX
+	MOVQ scales+32(FP), SI
+	MOVQ ldy+8(FP), DI
+	MOVQ rows+40(FP), R8
+	MOVQ n+48(FP), R9
+	SHLQ $0x02, DI
+	SHLQ $0x02, R9
+	XORQ R10, R10
+
+row:
+	VBROADCASTSS (SI)(R10*1), Y8
+	VPBROADCASTD (BX)(R10*1), Y9
+	XORQ         DX, DX
 
 loop:
-	VMOVDQU   (DX), Y0
+	VMOVDQU   (CX)(DX*1), Y0
 	VPSUBD    Y9, Y0, Y0
 	VCVTDQ2PS Y0, Y0
 	VMULPS    Y8, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VMOVDQU   32(DX), Y1
+	VMOVUPS   Y0, (AX)(DX*1)
+	VMOVDQU   32(CX)(DX*1), Y1
 	VPSUBD    Y9, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VMULPS    Y8, Y1, Y1
-	VMOVUPS   Y1, 32(CX)
-	VMOVDQU   64(DX), Y2
+	VMOVUPS   Y1, 32(AX)(DX*1)
+	VMOVDQU   64(CX)(DX*1), Y2
 	VPSUBD    Y9, Y2, Y2
 	VCVTDQ2PS Y2, Y2
 	VMULPS    Y8, Y2, Y2
-	VMOVUPS   Y2, 64(CX)
-	VMOVDQU   96(DX), Y3
+	VMOVUPS   Y2, 64(AX)(DX*1)
+	VMOVDQU   96(CX)(DX*1), Y3
 	VPSUBD    Y9, Y3, Y3
 	VCVTDQ2PS Y3, Y3
 	VMULPS    Y8, Y3, Y3
-	VMOVUPS   Y3, 96(CX)
-	SUBQ      $-128, CX
+	VMOVUPS   Y3, 96(AX)(DX*1)
 	SUBQ      $-128, DX
-	SUBQ      $0x20, AX
+	CMPQ      DX, R9
 	JNE       loop
+	ADDQ      DI, AX
+	ADDQ      $0x00000400, CX
+	ADDQ      $0x04, R10
+	DECQ      R8
+	JNE       row
 	VZEROUPPER
 	RET
 
@@ -382,36 +393,48 @@ loop:
 	VZEROUPPER
 	RET
 
-// func foldSumsAVX2(y *float32, sums *int32, scale float32, n int)
-// Requires: AVX, AVX2, SSE
-TEXT ·foldSumsAVX2(SB), NOSPLIT, $0-32
-	MOVQ         n+24(FP), AX
-	MOVQ         y+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVSS        scale+16(FP), X8
-	VBROADCASTSS X8, Y8
+// func foldTileAVX2(y *float32, ldy int, sums *int32, scales *float32, rows int, n int)
+// Requires: AVX
+TEXT ·foldTileAVX2(SB), NOSPLIT, $0-48
+	MOVQ y+0(FP), AX
+	MOVQ sums+16(FP), CX
+	MOVQ scales+24(FP), BX
+	MOVQ ldy+8(FP), SI
+	MOVQ rows+32(FP), DI
+	MOVQ n+40(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, R8
+	XORQ R9, R9
+
+row:
+	VBROADCASTSS (BX)(R9*1), Y8
+	XORQ         DX, DX
 
 loop:
-	VCVTDQ2PS (DX), Y0
-	VADDPS    (CX), Y0, Y0
+	VCVTDQ2PS (CX)(DX*1), Y0
+	VADDPS    (AX)(DX*1), Y0, Y0
 	VMULPS    Y8, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VCVTDQ2PS 32(DX), Y1
-	VADDPS    32(CX), Y1, Y1
+	VMOVUPS   Y0, (AX)(DX*1)
+	VCVTDQ2PS 32(CX)(DX*1), Y1
+	VADDPS    32(AX)(DX*1), Y1, Y1
 	VMULPS    Y8, Y1, Y1
-	VMOVUPS   Y1, 32(CX)
-	VCVTDQ2PS 64(DX), Y2
-	VADDPS    64(CX), Y2, Y2
+	VMOVUPS   Y1, 32(AX)(DX*1)
+	VCVTDQ2PS 64(CX)(DX*1), Y2
+	VADDPS    64(AX)(DX*1), Y2, Y2
 	VMULPS    Y8, Y2, Y2
-	VMOVUPS   Y2, 64(CX)
-	VCVTDQ2PS 96(DX), Y3
-	VADDPS    96(CX), Y3, Y3
+	VMOVUPS   Y2, 64(AX)(DX*1)
+	VCVTDQ2PS 96(CX)(DX*1), Y3
+	VADDPS    96(AX)(DX*1), Y3, Y3
 	VMULPS    Y8, Y3, Y3
-	VMOVUPS   Y3, 96(CX)
-	SUBQ      $-128, CX
+	VMOVUPS   Y3, 96(AX)(DX*1)
 	SUBQ      $-128, DX
-	SUBQ      $0x20, AX
+	CMPQ      DX, R8
 	JNE       loop
+	ADDQ      SI, AX
+	ADDQ      $0x00000400, CX
+	ADDQ      $0x04, R9
+	DECQ      DI
+	JNE       row
 	VZEROUPPER
 	RET
 
@@ -632,33 +655,44 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scaleSumsAVX512(y *float32, sums *int32, offset int32, scale float32, n int)
-// Requires: AVX, AVX512F, SSE
-TEXT ·scaleSumsAVX512(SB), NOSPLIT, $0-32
-	MOVQ         n+24(FP), AX
-	MOVQ         y+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVSS        scale+20(FP), X8
-	VBROADCASTSS X8, Z8
-	MOVL         offset+16(FP), BX
-	VMOVD        BX, X9
-	VPBROADCASTD X9, Z9
+// func scaleTileAVX512(y *float32, ldy int, sums *int32, offsets *int32, scales *float32, rows int, n int)
+// Requires: AVX, AVX512F
+TEXT ·scaleTileAVX512(SB), NOSPLIT, $0-56
+	MOVQ y+0(FP), AX
+	MOVQ sums+16(FP), CX
+	MOVQ offsets+24(FP), BX
+	MOVQ scales+32(FP), SI
+	MOVQ ldy+8(FP), DI
+	MOVQ rows+40(FP), R8
+	MOVQ n+48(FP), R9
+	SHLQ $0x02, DI
+	SHLQ $0x02, R9
+	XORQ R10, R10
+
+row:
+	VBROADCASTSS (SI)(R10*1), Z8
+	VPBROADCASTD (BX)(R10*1), Z9
+	XORQ         DX, DX
 
 loop:
-	VMOVDQU64 (DX), Z0
+	VMOVDQU64 (CX)(DX*1), Z0
 	VPSUBD    Z9, Z0, Z0
 	VCVTDQ2PS Z0, Z0
 	VMULPS    Z8, Z0, Z0
-	VMOVUPS   Z0, (CX)
-	VMOVDQU64 64(DX), Z1
+	VMOVUPS   Z0, (AX)(DX*1)
+	VMOVDQU64 64(CX)(DX*1), Z1
 	VPSUBD    Z9, Z1, Z1
 	VCVTDQ2PS Z1, Z1
 	VMULPS    Z8, Z1, Z1
-	VMOVUPS   Z1, 64(CX)
-	SUBQ      $-128, CX
+	VMOVUPS   Z1, 64(AX)(DX*1)
 	SUBQ      $-128, DX
-	SUBQ      $0x20, AX
+	CMPQ      DX, R9
 	JNE       loop
+	ADDQ      DI, AX
+	ADDQ      $0x00000400, CX
+	ADDQ      $0x04, R10
+	DECQ      R8
+	JNE       row
 	VZEROUPPER
 	RET
 
@@ -687,28 +721,40 @@ loop:
 	VZEROUPPER
 	RET
 
-// func foldSumsAVX512(y *float32, sums *int32, scale float32, n int)
-// Requires: AVX, AVX512F, SSE
-TEXT ·foldSumsAVX512(SB), NOSPLIT, $0-32
-	MOVQ         n+24(FP), AX
-	MOVQ         y+0(FP), CX
-	MOVQ         sums+8(FP), DX
-	MOVSS        scale+16(FP), X8
-	VBROADCASTSS X8, Z8
+// func foldTileAVX512(y *float32, ldy int, sums *int32, scales *float32, rows int, n int)
+// Requires: AVX, AVX512F
+TEXT ·foldTileAVX512(SB), NOSPLIT, $0-48
+	MOVQ y+0(FP), AX
+	MOVQ sums+16(FP), CX
+	MOVQ scales+24(FP), BX
+	MOVQ ldy+8(FP), SI
+	MOVQ rows+32(FP), DI
+	MOVQ n+40(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, R8
+	XORQ R9, R9
+
+row:
+	VBROADCASTSS (BX)(R9*1), Z8
+	XORQ         DX, DX
 
 loop:
-	VCVTDQ2PS (DX), Z0
-	VADDPS    (CX), Z0, Z0
+	VCVTDQ2PS (CX)(DX*1), Z0
+	VADDPS    (AX)(DX*1), Z0, Z0
 	VMULPS    Z8, Z0, Z0
-	VMOVUPS   Z0, (CX)
-	VCVTDQ2PS 64(DX), Z1
-	VADDPS    64(CX), Z1, Z1
+	VMOVUPS   Z0, (AX)(DX*1)
+	VCVTDQ2PS 64(CX)(DX*1), Z1
+	VADDPS    64(AX)(DX*1), Z1, Z1
 	VMULPS    Z8, Z1, Z1
-	VMOVUPS   Z1, 64(CX)
-	SUBQ      $-128, CX
+	VMOVUPS   Z1, 64(AX)(DX*1)
 	SUBQ      $-128, DX
-	SUBQ      $0x20, AX
+	CMPQ      DX, R8
 	JNE       loop
+	ADDQ      SI, AX
+	ADDQ      $0x00000400, CX
+	ADDQ      $0x04, R9
+	DECQ      DI
+	JNE       row
 	VZEROUPPER
 	RET
 

@@ -61,11 +61,13 @@ func (p *ternaryProduct[F]) tile(k *integerKernels, row, first, last int) {
 	ldx := paddedRow(w.in)
 	x := grow(&buf.int8, tileRows*ldx)
 	sums := grow(&buf.int32, tileRows*stripCols)
-	var offsets [tileRows]int32 // sums of x, since the packed codes are weight+1
+	offsets := grow(&buf.offsets, rows) // sums of x, since the packed codes are weight+1
+	scales := floats[F](buf, rows)
 	for r := range rows {
 		line := x[r*ldx : (r+1)*ldx]
 		clear(line[copy(line, p.x[(row+r)*w.in:(row+r+1)*w.in]):])
 		offsets[r] = k.sumBytes(&line[0], len(line))
+		scales[r] = F(p.sx[row+r] * p.sw)
 	}
 	size := w.blocks() * panelBlock
 	for ; first < last; first += stripCols / panelOutputs {
@@ -75,10 +77,8 @@ func (p *ternaryProduct[F]) tile(k *integerKernels, row, first, last int) {
 		}
 		o := first * panelOutputs
 		n := min(end*panelOutputs, w.out) - o
-		for r := range rows {
-			y := p.y[(row+r)*p.ldy+o:][:n]
-			scaleSums(y, sums[r*stripCols:][:n], offsets[r], F(p.sx[row+r]*p.sw))
-		}
+		t := sumsTile[F]{p.y[row*p.ldy+o:], p.ldy, sums, rows, n}
+		t.scale(offsets, scales)
 	}
 }
 

@@ -14,6 +14,7 @@ type workspace struct {
 	int8    []int8
 	int16   []int16
 	int32   []int32
+	offsets []int32
 }
 
 // Calls pack whole operands and tasks only a few rows, so that they have lists

@@ -17,6 +17,20 @@ func RMSNorm[F Float](y, inv []F, x, gain []F, rows, dim int, eps F) {
 	})
 }
 
+// RMSNormQuantize is RMSNorm followed by QuantizeRows, without y in memory: it
+// gives the codes: [rows, dim] and scales: [rows] of y, and inv: [rows].
+func RMSNormQuantize[F Float](codes []int8, scales, inv []F, x, gain []F, rows, dim int, eps F, qmax int) {
+	chunks(rows, 1+grain/max(1, dim), func(lo, hi int) {
+		buf := taskSpace()
+		defer buf.release()
+		y := floats[F](buf, dim)
+		for r := lo; r < hi; r++ {
+			inv[r] = rmsNormRow(y, x[r*dim:(r+1)*dim], gain[:dim], eps)
+			scales[r] = quantizeRow(codes[r*dim:(r+1)*dim], y, qmax)
+		}
+	})
+}
+
 func rmsNormRow[F Float](y, x, gain []F, eps F) (inv F) {
 	inv = F(1 / math.Sqrt(float64(dot(x, x)/F(len(x))+eps)))
 	if v := vector[F](); v != nil {

@@ -8,18 +8,22 @@ import (
 )
 
 // spins is how often an idle goroutine looks for work before it sleeps: some
-// 30 microseconds, about as long as waking a sleeping one takes. Kernels follow
-// one another at about that distance.
-const spins = 400
+// 100 microseconds, for waking a sleeping one costs both sides ten or more.
+// Kernels follow one another at less than that distance.
+const spins = 2000
 
 // pool is the package's one set of worker goroutines. The caller of Parallel
 // works too, so n threads are n-1 workers. Workers start on first use, sleep
 // when there is nothing to do, and live as long as the program.
 //
 // Open jobs stand in a list under a lock that is held for some ten
-// nanoseconds at a time; indices are handed out with one atomic add each. No
-// call waits for a worker to be free: what no worker takes, the caller does.
-// So calls may nest and may come from several goroutines.
+// nanoseconds at a time; indices are handed out with one atomic operation
+// each. No call waits for a worker to be free: what no worker takes, the
+// caller does. So calls may nest and may come from several goroutines.
+//
+// The caller takes indices from the front and workers take them from the back.
+// Kernels go through the same rows one after another, so each core finds in its
+// cache the rows that it wrote for the kernel before.
 var pool struct {
 	threads atomic.Int32
 	posted  atomic.Uint32 // counts jobs; idle workers watch it
@@ -34,8 +38,7 @@ var pool struct {
 // A job is one call of Parallel.
 type job struct {
 	body func(i int)
-	n    int64
-	next atomic.Int64
+	left span
 	busy atomic.Int32 // workers inside run
 
 	// Guarded by pool.mu.
@@ -61,8 +64,8 @@ func SetThreads(n int) (previous int) {
 }
 
 // Parallel calls body(i) for every i in [0, n), on up to Threads()
-// goroutines, and returns when all calls have. Indices are handed out one by
-// one, so make each of them worth some ten microseconds. Calls must write to
+// goroutines, and returns when all calls have; n is below 2^32. Indices are
+// handed out one by one, so make each of them worth some ten microseconds. Calls must write to
 // places that do not overlap. A body may itself call Parallel.
 func Parallel(n int, body func(i int)) {
 	helpers := min(Threads(), n) - 1
@@ -76,10 +79,10 @@ func Parallel(n int, body func(i int)) {
 	if j.done == nil {
 		j.done = make(chan struct{}, 1)
 	}
-	j.body, j.n, j.seats = body, int64(n), helpers
-	j.next.Store(0)
+	j.body, j.seats = body, helpers
+	j.left.reset(n)
 	j.post(helpers)
-	j.run()
+	j.run((*span).first)
 	j.close()
 	j.body = nil
 	jobs.put(j)
@@ -116,13 +119,47 @@ func (j *job) post(helpers int) {
 	pool.mu.Unlock()
 }
 
-func (j *job) run() {
+// run calls the body for indices that take hands out, until none is left.
+func (j *job) run(take func(*span) (i int, ok bool)) {
+	for i, ok := take(&j.left); ok; i, ok = take(&j.left) {
+		j.body(i)
+	}
+}
+
+// A span is the range of indices that nobody has taken yet: the first in the
+// lower 32 bits, the one after the last in the upper.
+type span struct{ bounds atomic.Uint64 }
+
+func (s *span) reset(n int) { s.bounds.Store(uint64(n) << 32) }
+
+func (s *span) empty() bool {
+	b := s.bounds.Load()
+	return uint32(b) >= uint32(b>>32)
+}
+
+// first takes the first index, if there is one.
+func (s *span) first() (i int, ok bool) {
 	for {
-		i := j.next.Add(1) - 1
-		if i >= j.n {
-			return
+		b := s.bounds.Load()
+		if uint32(b) >= uint32(b>>32) {
+			return 0, false
 		}
-		j.body(int(i))
+		if s.bounds.CompareAndSwap(b, b+1) {
+			return int(uint32(b)), true
+		}
+	}
+}
+
+// last takes the last index, if there is one.
+func (s *span) last() (i int, ok bool) {
+	for {
+		b := s.bounds.Load()
+		if uint32(b) >= uint32(b>>32) {
+			return 0, false
+		}
+		if s.bounds.CompareAndSwap(b, b-1<<32) {
+			return int(b>>32) - 1, true
+		}
 	}
 }
 
@@ -156,7 +193,7 @@ func (j *job) unlist() {
 func work() {
 	for {
 		j := take()
-		j.run()
+		j.run((*span).last)
 		j.leave()
 	}
 }
@@ -206,15 +243,18 @@ func join(sleep bool) *job {
 	}
 	j := pool.open[len(pool.open)-1]
 	j.busy.Add(1)
-	if j.seats--; j.seats == 0 || j.next.Load() >= j.n {
+	if j.seats--; j.seats == 0 || j.left.empty() {
 		j.unlist()
 	}
 	return j
 }
 
-// pause lets a moment pass, and now and then another goroutine.
+// pause lets some 50 nanoseconds pass, and now and then another goroutine: to
+// ask for one takes a lock that all threads of the program share.
 func pause(spin int) {
-	if spin%16 == 15 {
+	if spin%200 == 199 {
 		runtime.Gosched()
+	}
+	for range 100 {
 	}
 }

@@ -73,15 +73,18 @@ func Ternarize[F Float](codes []int8, w []F, gamma F) {
 // infinity gets codes 0 and scale +Inf: either shows in the product.
 func QuantizeRows[F Float](codes []int8, scales []F, x []F, rows, cols, qmax int) {
 	codes, scales, x = codes[:rows*cols], scales[:rows], x[:rows*cols]
-	lo, hi := F(-qmax-1), F(qmax)
 	chunks(rows, rowGrain(cols), func(from, to int) {
 		for r := from; r < to; r++ {
-			row := x[r*cols : (r+1)*cols]
-			a := max(absMax(row), clampMin)
-			scales[r] = a / hi
-			quantize8(codes[r*cols:(r+1)*cols], row, hi/a, lo, hi)
+			scales[r] = quantizeRow(codes[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols], qmax)
 		}
 	})
+}
+
+func quantizeRow[F Float](codes []int8, x []F, qmax int) (scale F) {
+	lo, hi := F(-qmax-1), F(qmax)
+	a := max(absMax(x), clampMin)
+	quantize8(codes, x, hi/a, lo, hi)
+	return a / hi
 }
 
 // QuantizeRowsStatic quantizes x [rows, cols] with one scale that is known

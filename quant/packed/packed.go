@@ -1,8 +1,25 @@
-// Package packed reads and writes .trefoil files: a ternary language model,
-// its tokenizer and its calibrated activation scales in one file, ready to
-// run. Ternary weights take 1.6 bits each.
+// Package packed holds quantized weights in as few bits as they need, computes
+// with them, and reads and writes .trefoil files: a ternary language model, its
+// tokenizer and its calibrated activation scales in one file, ready to run.
 //
-// # Layout, version 1
+// # Matrices, and what is computed with them
+//
+// A [Matrix] has codes of 1, 1.6 (ternary), 2, 3, 4 or 8 bits and scales by
+// tensor, channel or group. It is made by [Quantize] from floats, by
+// [NewMatrix] from codes, or by [FromTensor], and gives its values back whole,
+// by row, or in pieces. A [Linear] or [Conv2D] multiplies it with int8
+// activations; [ReLU], [ReLU2] and [SiLU] are functions of such activations.
+//
+//	q, err := quant.New(quant.Config{}) // b1.58
+//	m, err := packed.Quantize(packed.Trits, q, weights, out, in)
+//	layer, err := packed.NewLinear(m)
+//	layer.Apply(y, x, tokens, packed.Input{Bits: 8})
+//
+// A product is float32(sum of integer codes) * (scale of x * scale of w), in
+// this order, so that it has the same bits on every processor: see
+// [Linear.Multiply].
+//
+// # Layout of a .trefoil file, version 1
 //
 // All numbers are little-endian. CRC means CRC-32C (Castagnoli).
 //
@@ -147,7 +164,7 @@ func (m *Model) Find(name string) *Tensor {
 func (t Type) Bytes(n int) int {
 	switch t {
 	case Ternary:
-		return (n + tritsPerByte - 1) / tritsPerByte
+		return Trits.Bytes(n)
 	case Float16:
 		return 2 * n
 	}

@@ -16,9 +16,9 @@ func init() {
 			quantize16(w)
 			quantizeColumns16(w)
 			dequantize8(w)
-			scaleSums(w)
+			scaleTile(w)
 			addScaledSums(w)
-			foldSums(w)
+			foldTile(w)
 		}
 		encodeHalf()
 		decodeHalf()
@@ -293,26 +293,77 @@ func dequantize8(w width) {
 	e.end()
 }
 
-func scaleSums(w width) {
-	TEXT("scaleSums"+w.suffix, NOSPLIT, "func(y *float32, sums *int32, offset int32, scale float32, n int)")
-	Doc("scaleSums"+w.suffix+" makes floats of integer sums.",
+// A sumsTile is a loop over the rows of a tile of sums and, inside, over n of
+// their columns, a positive multiple of 32.
+type sumsTile struct {
+	w       width
+	y, sums GPVirtual // of the present row
+	at      GPVirtual // bytes from the beginning of the row
+}
+
+// newSumsTile loads the parameters y and sums.
+func newSumsTile(w width) sumsTile {
+	return sumsTile{w, Load(Param("y"), GP64()).(GPVirtual), Load(Param("sums"), GP64()).(GPVirtual), GP64()}
+}
+
+// float and sum address vector v of this turn.
+func (t sumsTile) float(v int) Mem { return t.vector(t.y, v) }
+func (t sumsTile) sum(v int) Mem   { return t.vector(t.sums, v) }
+
+func (t sumsTile) vector(base GPVirtual, v int) Mem {
+	return Mem{Base: base, Index: t.at, Scale: 1, Disp: v * t.w.bytes()}
+}
+
+// each emits the loops. perRow gets the bytes from the first of an array with
+// a number a row.
+func (t sumsTile) each(perRow func(row GPVirtual), body func(v int)) {
+	ldy, rows := Load(Param("ldy"), GP64()), Load(Param("rows"), GP64())
+	n := Load(Param("n"), GP64())
+	SHLQ(U8(2), ldy)
+	SHLQ(U8(2), n)
+	row := GP64()
+	XORQ(row, row)
+	Label("row")
+	perRow(row)
+	XORQ(t.at, t.at)
+	Label("loop")
+	for v := range groupLanes / t.w.lanes {
+		body(v)
+	}
+	SUBQ(I8(-4*groupLanes), t.at)
+	CMPQ(t.at, n)
+	JNE(LabelRef("loop"))
+	ADDQ(ldy, t.y)
+	ADDQ(U32(sumStride), t.sums)
+	ADDQ(U8(4), row)
+	DECQ(rows)
+	JNE(LabelRef("row"))
+	end()
+}
+
+func scaleTile(w width) {
+	TEXT("scaleTile"+w.suffix, NOSPLIT, "func(y *float32, ldy int, sums, offsets *int32, scales *float32, rows, n int)")
+	Doc("scaleTile"+w.suffix+" makes floats of a tile of integer sums.",
 		"",
-		"\tfor i := range n {",
-		"\t\ty[i] = float32(sums[i]-offset) * scale",
+		"\tfor r := range rows {",
+		"\t\tfor i := range n {",
+		"\t\t\ty[r*ldy+i] = float32(sums[r*256+i]-offsets[r]) * scales[r]",
+		"\t\t}",
 		"\t}")
-	e := newElementwise(w, []string{"y", "sums"}, 4, 4)
-	scale, offset := w.broadcastTo("scale", w.all[8]), w.all[9]
-	VMOVD(Load(Param("offset"), GP32()), offset.AsX())
-	VPBROADCASTD(offset.AsX(), offset)
-	e.each(func(v int) {
+	t := newSumsTile(w)
+	offsets, scales := Load(Param("offsets"), GP64()), Load(Param("scales"), GP64())
+	scale, offset := w.all[8], w.all[9]
+	t.each(func(row GPVirtual) {
+		VBROADCASTSS(Mem{Base: scales, Index: row, Scale: 1}, scale)
+		VPBROADCASTD(Mem{Base: offsets, Index: row, Scale: 1}, offset)
+	}, func(v int) {
 		x := w.all[v]
-		w.loadInts(e.at(1, v), x)
+		w.loadInts(t.sum(v), x)
 		VPSUBD(offset, x, x)
 		VCVTDQ2PS(x, x)
 		VMULPS(scale, x, x)
-		VMOVUPS(x, e.at(0, v))
+		VMOVUPS(x, t.float(v))
 	})
-	e.end()
 }
 
 func addScaledSums(w width) {
@@ -334,23 +385,26 @@ func addScaledSums(w width) {
 	e.end()
 }
 
-func foldSums(w width) {
-	TEXT("foldSums"+w.suffix, NOSPLIT, "func(y *float32, sums *int32, scale float32, n int)")
-	Doc("foldSums"+w.suffix+" adds integer sums, then scales.",
+func foldTile(w width) {
+	TEXT("foldTile"+w.suffix, NOSPLIT, "func(y *float32, ldy int, sums *int32, scales *float32, rows, n int)")
+	Doc("foldTile"+w.suffix+" adds a tile of integer sums, then scales.",
 		"",
-		"\tfor i := range n {",
-		"\t\ty[i] = (y[i] + float32(sums[i])) * scale",
+		"\tfor r := range rows {",
+		"\t\tfor i := range n {",
+		"\t\t\ty[r*ldy+i] = (y[r*ldy+i] + float32(sums[r*256+i])) * scales[r]",
+		"\t\t}",
 		"\t}")
-	e := newElementwise(w, []string{"y", "sums"}, 4, 4)
-	scale := w.broadcastTo("scale", w.all[8])
-	e.each(func(v int) {
+	t := newSumsTile(w)
+	scales, scale := Load(Param("scales"), GP64()), w.all[8]
+	t.each(func(row GPVirtual) {
+		VBROADCASTSS(Mem{Base: scales, Index: row, Scale: 1}, scale)
+	}, func(v int) {
 		x := w.all[v]
-		VCVTDQ2PS(e.at(1, v), x)
-		VADDPS(e.at(0, v), x, x)
+		VCVTDQ2PS(t.sum(v), x)
+		VADDPS(t.float(v), x, x)
 		VMULPS(scale, x, x)
-		VMOVUPS(x, e.at(0, v))
+		VMOVUPS(x, t.float(v))
 	})
-	e.end()
 }
 
 func encodeHalf() {

@@ -1,0 +1,150 @@
+// Package convert turns models of others into run folders: Hugging Face
+// folders and GGUF files of the architectures llama, qwen2, qwen3 and bitnet.
+//
+//	m, err := convert.Open("Llama-3.2-1B", "")
+//	defer m.Close()
+//	err = m.Write(ctx, "runs/llama", convert.Options{Name: "llama"})
+//
+// What a model has that Trefoil has no place for, a bias, say, or a scaling of
+// the rotary embedding, is an error that names it: a model that was opened
+// computes what it computes elsewhere.
+//
+// # Ternary weights
+//
+// A run folder holds float32 weights, which are rounded anew whenever they are
+// used. Codes with a scale gamma become the weights code * gamma / density,
+// where density is the share of codes that are not zero: then mean|W| is gamma
+// again, but for the last bits, and every code the same.
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"trefoil/arch"
+	"trefoil/data"
+	"trefoil/internal/names"
+)
+
+// A Model is a model of another format, opened. Its weights are read when they
+// are asked for.
+type Model struct {
+	Path      string
+	Arch      arch.Config
+	Tokenizer *data.Tokenizer
+	// Ternary tells whether the linear layers round their weights to ternary
+	// codes and their inputs to 8 bits.
+	Ternary bool
+	// Notes are what the model's own program does around the model, and
+	// Trefoil does not.
+	Notes []string
+
+	source source
+}
+
+// A source gives the tensors of a model.
+type source interface {
+	// weights returns a parameter as Trefoil orders it, [out, in].
+	weights(p arch.Parameter) ([]float32, error)
+	Close() error
+}
+
+// Open opens a Hugging Face folder or a GGUF file. tokenizer is the path of a
+// tokenizer.json in place of the model's own, or empty.
+func Open(path, tokenizer string) (*Model, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	var m *Model
+	if info.IsDir() {
+		m, err = openHuggingFace(path, tokenizer)
+	} else {
+		m, err = openGGUF(path, tokenizer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.Path = path
+	if err := m.fitTokenizer(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), m.Close())
+	}
+	return m, nil
+}
+
+// Close closes the model's files.
+func (m *Model) Close() error { return m.source.Close() }
+
+// Weights reads one parameter of m.Arch.Parameters.
+func (m *Model) Weights(p arch.Parameter) ([]float32, error) {
+	w, err := m.source.weights(p)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Path, err)
+	}
+	return w, nil
+}
+
+// fitTokenizer checks that every id has a row of the embedding.
+func (m *Model) fitTokenizer() error {
+	ids := m.Tokenizer.Vocab()
+	switch {
+	case ids > m.Arch.Vocab:
+		return fmt.Errorf("the tokenizer has %d ids, the embedding %d rows: it is the tokenizer of another model; give the right tokenizer.json with -tokenizer", ids, m.Arch.Vocab)
+	case ids < m.Arch.Vocab:
+		m.Notes = append(m.Notes, fmt.Sprintf("the embedding has %d rows more than the tokenizer has ids: they are kept", m.Arch.Vocab-ids))
+	}
+	return nil
+}
+
+// unknown returns an error that names tensors for which there is no place.
+func unknown(tensors []string) error {
+	if len(tensors) == 0 {
+		return nil
+	}
+	slices.Sort(tensors)
+	const shown = 8
+	list := strings.Join(tensors[:min(shown, len(tensors))], ", ")
+	if more := len(tensors) - shown; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Errorf("no place for the tensors %s%s in Trefoil's model: without them it would compute something else", list, meaning(tensors))
+}
+
+// meanings of parts of tensors' names, for errors.
+var meanings = []struct{ part, means string }{
+	{".bias", "biases"},
+	{"q_norm", "norms of queries and keys"},
+	{"rope_freqs", "a scaling of the rotary embedding"},
+	{"_exps", "experts"}, {"experts", "experts"},
+	{"lora", "an adapter: merge it into the model first"},
+}
+
+func meaning(tensors []string) string {
+	var found []string
+	for _, m := range meanings {
+		if slices.ContainsFunc(tensors, func(t string) bool { return strings.Contains(t, m.part) }) && !slices.Contains(found, m.means) {
+			found = append(found, m.means)
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(found, ", ") + ")"
+}
+
+// wanted is the set of a scheme's names of all parameters.
+func wanted(s names.Scheme, c arch.Config) map[string]bool {
+	set := map[string]bool{}
+	for _, p := range c.Parameters() {
+		set[s.Of(p.Name)] = true
+	}
+	return set
+}
+
+// isZero reports whether a bias can be left out.
+func isZero(w []float32) bool {
+	return !slices.ContainsFunc(w, func(v float32) bool { return v != 0 })
+}

@@ -1,0 +1,306 @@
+package convert
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"trefoil/arch"
+	"trefoil/data"
+	"trefoil/export"
+	"trefoil/infer"
+	"trefoil/internal/gguf"
+	"trefoil/internal/names"
+	"trefoil/internal/safetensors"
+	"trefoil/quant"
+	"trefoil/quant/packed"
+)
+
+const llama = "testdata/llama"
+
+func open(t *testing.T, path string) *Model {
+	t.Helper()
+	m, err := Open(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// run writes m as a run folder and loads it.
+func run(t *testing.T, m *Model, o Options) *export.Run {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "run")
+	o.Name = "imported"
+	if err := m.Write(t.Context(), dir, o); err != nil {
+		t.Fatal(err)
+	}
+	r, err := export.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// An imported model gives the ids and the logits that transformers gives:
+// testdata/llama.py wrote both.
+func TestLlamaEqualsTransformers(t *testing.T) {
+	f, err := safetensors.Open("testdata/llama.expected.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ids, idsErr := f.Int32("ids")
+	want, err := f.Float32("logits")
+	if err := errors.Join(idsErr, err); err != nil {
+		t.Fatal(err)
+	}
+	m := open(t, llama)
+	if a := m.Arch; a.HeadDim() != 8 || a.RopeBase != 5000 || a.NormEps != 1e-6 || !a.UntiedHead || !a.NoSubNorms || m.Ternary {
+		t.Errorf("%+v, ternary %v", a, m.Ternary)
+	}
+	if len(m.Notes) != 1 || !strings.Contains(m.Notes[0], "rows more than the tokenizer has ids") {
+		t.Errorf("notes %q", m.Notes)
+	}
+	const text = "the cat's hat, the cats' 12 hats\n  and thé end"
+	if got := m.Tokenizer.Encode(nil, []byte(text)); !slices.Equal(got, ids) {
+		t.Errorf("ids %v, want %v", got, ids)
+	}
+	model, err := infer.New(run(t, m, Options{}).Freeze(export.Options{Float: packed.Float32}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := model.Logits(ids, 1)
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%d logits, want %d: %v", len(got), len(want), err)
+	}
+	for i := range want {
+		if d := math.Abs(float64(got[i] - want[i])); !(d <= 1e-4) {
+			t.Fatalf("logit %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+// With text, a run folder can be evaluated; without, it says nothing of a loss.
+func TestText(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "text.txt")
+	if err := os.WriteFile(path, []byte(strings.Repeat("the cat's hats and thé end\n", 400)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, open(t, llama), Options{Text: path, Context: 16, Cache: t.TempDir()})
+	report, err := r.Export(filepath.Join(r.Dir, "m"), export.Options{Float: packed.Float32, Percentile: 99.9})
+	if err != nil || report.HeldoutTokens != windows*16 || !(report.DynamicLoss > 1) || report.GraphLoss != 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	r = run(t, open(t, llama), Options{})
+	if report, err = r.Export(filepath.Join(r.Dir, "m"), export.Options{Float: packed.Float32, Percentile: 99.9}); err != nil || report.HeldoutTokens != 0 || report.DynamicLoss != 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if err := open(t, llama).Write(t.Context(), r.Dir, Options{Name: "x"}); !errors.Is(err, ErrExists) {
+		t.Errorf("a second import into one folder: %v", err)
+	}
+}
+
+// memory is a source of tensors in memory.
+type memory map[string][]float32
+
+func (m memory) weights(p arch.Parameter) ([]float32, error) { return m[p.Name], nil }
+func (m memory) Close() error                                { return nil }
+
+// random is a BitNet of random weights.
+func random(t *testing.T, activation arch.Activation) *Model {
+	t.Helper()
+	tokenizer, err := data.NewBytes(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := arch.Config{
+		Vocab: tokenizer.Vocab(), Dim: 256, Layers: 2, Heads: 4, KVHeads: 2, FF: 512, Context: 32,
+		Activation: activation, RopeBase: 20000, NormEps: 1e-5,
+	}
+	source := memory{}
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, p := range c.Parameters() {
+		w := make([]float32, p.Size())
+		for i := range w {
+			w[i] = float32(0.05 * r.NormFloat64())
+		}
+		source[p.Name] = w
+	}
+	return &Model{Path: "random", Arch: c, Tokenizer: tokenizer, Ternary: true, source: source}
+}
+
+// What is exported comes back: the same codes, scales, floats and tokenizer.
+func TestExportsImport(t *testing.T) {
+	for _, activation := range []arch.Activation{arch.SiLU, arch.ReLU2} {
+		r := run(t, random(t, activation), Options{})
+		check := func(name string, f export.Format, o export.Options) {
+			t.Run(string(activation)+" "+name, func(t *testing.T) {
+				o.Float, o.Percentile = packed.Float32, 99.9
+				path := filepath.Join(t.TempDir(), "out")
+				if _, err := r.Write(path, f, o); err != nil {
+					t.Fatal(err)
+				}
+				// Scales in half precision come back rounded.
+				rounded := f == export.GGUF && activation == arch.ReLU2 && *o.GGUF != gguf.I2_S
+				compare(t, r, open(t, path), rounded)
+			})
+		}
+		check("hf", export.HuggingFace, export.Options{})
+		check("hf-packed", export.PackedHuggingFace, export.Options{})
+		for _, kind := range export.GGUFTypes() {
+			check(kind.String(), export.GGUF, export.Options{GGUF: &kind})
+		}
+	}
+}
+
+func compare(t *testing.T, r *export.Run, m *Model, rounded bool) {
+	t.Helper()
+	if m.Arch != r.Model || !m.Ternary || string(m.Tokenizer.JSON()) != string(r.Tokenizer) {
+		t.Errorf("got %+v, ternary %v, want %+v", m.Arch, m.Ternary, r.Model)
+	}
+	for _, p := range r.Model.Parameters() {
+		w, err := m.Weights(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := r.Weights[p.Name]
+		if p.Kind != arch.Linear {
+			if !slices.Equal(w, want) {
+				t.Errorf("%s changed", p.Name)
+			}
+			continue
+		}
+		codes, wantCodes := make([]int8, len(w)), make([]int8, len(w))
+		scale, wantScale := quant.Ternarize(codes, w, quant.AbsMean), quant.Ternarize(wantCodes, want, quant.AbsMean)
+		if !slices.Equal(codes, wantCodes) {
+			t.Errorf("%s: the codes changed", p.Name)
+		}
+		off := math.Abs(float64(scale/wantScale) - 1)
+		if rounded && (off == 0 || off > 1.0/(1<<11)) || !rounded && scale != wantScale {
+			t.Errorf("%s: scale %v, want %v", p.Name, scale, wantScale)
+		}
+	}
+}
+
+// A llama in GGUF has its queries and keys in another order, and its keys
+// follow other names.
+func TestLlamaGGUF(t *testing.T) {
+	m := open(t, llama)
+	path := filepath.Join(t.TempDir(), "llama.gguf")
+	writeLlamaGGUF(t, m, path, nil)
+	g := open(t, path)
+	if want := m.Arch; g.Arch != want {
+		t.Errorf("got %+v, want %+v", g.Arch, want)
+	}
+	for _, p := range m.Arch.Parameters() {
+		want, err := m.Weights(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := g.Weights(p); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s differs: %v", p.Name, err)
+		}
+	}
+	const text = "the cats' hats"
+	if got, want := g.Tokenizer.Encode(nil, []byte(text)), m.Tokenizer.Encode(nil, []byte(text)); !slices.Equal(got, want) {
+		t.Errorf("ids %v, want %v", got, want)
+	}
+}
+
+// neighbours is the order of rows that llama.cpp's llama wants, written from
+// the formula of its converter: row j*width/2+i of a head becomes row 2i+j.
+func neighbours(w []float32, rows, columns, width int) []float32 {
+	out := make([]float32, len(w))
+	for head := 0; head < rows; head += width {
+		for i := range width / 2 {
+			for j := range 2 {
+				copy(out[(head+2*i+j)*columns:][:columns], w[(head+j*width/2+i)*columns:][:columns])
+			}
+		}
+	}
+	return out
+}
+
+// writeLlamaGGUF writes m as a GGUF file of the architecture llama; change may
+// alter its keys.
+func writeLlamaGGUF(t *testing.T, m *Model, path string, change func([]gguf.KeyValue) []gguf.KeyValue) {
+	t.Helper()
+	c := m.Arch
+	parts, err := m.Tokenizer.ByteLevel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := make([]int32, len(parts.Tokens))
+	for i := range types {
+		types[i] = 1
+		if parts.Special[i] {
+			types[i] = 3
+		}
+	}
+	keys := []gguf.KeyValue{
+		{Key: "general.architecture", Value: "llama"},
+		{Key: "llama.context_length", Value: uint32(c.Context)}, {Key: "llama.embedding_length", Value: uint32(c.Dim)},
+		{Key: "llama.block_count", Value: uint32(c.Layers)}, {Key: "llama.feed_forward_length", Value: uint32(c.FF)},
+		{Key: "llama.attention.head_count", Value: uint32(c.Heads)}, {Key: "llama.attention.head_count_kv", Value: uint32(c.KVHeads)},
+		{Key: "llama.attention.key_length", Value: uint32(c.HeadDim())}, {Key: "llama.rope.dimension_count", Value: uint32(c.HeadDim())},
+		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(c.NormEps)}, {Key: "llama.rope.freq_base", Value: float32(c.RopeBase)},
+		{Key: "tokenizer.ggml.model", Value: "gpt2"}, {Key: "tokenizer.ggml.pre", Value: "gpt-2"},
+		{Key: "tokenizer.ggml.tokens", Value: parts.Tokens}, {Key: "tokenizer.ggml.token_type", Value: types}, {Key: "tokenizer.ggml.merges", Value: parts.Merges},
+	}
+	if change != nil {
+		keys = change(keys)
+	}
+	var tensors []gguf.Tensor
+	for _, p := range c.Parameters() {
+		w, err := m.Weights(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(p.Name, ".q") || strings.HasSuffix(p.Name, ".k") {
+			w = neighbours(w, p.Shape[0], p.Shape[1], c.HeadDim())
+		}
+		tensors = append(tensors, gguf.Tensor{Name: names.GGUF.Of(p.Name), Type: gguf.F32, Shape: p.Shape, Fill: func(tw *gguf.TensorWriter) error { return tw.Float32(w) }})
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(gguf.Write(f, keys, tensors), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// edited copies the folder of the llama with some fields of its config.json
+// changed.
+func edited(t *testing.T, fields map[string]any) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(llama)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c map[string]any
+	if err := json.Unmarshal(text, &c); err != nil {
+		t.Fatal(err)
+	}
+	for field, value := range fields {
+		c[field] = value
+	}
+	text, _ = json.Marshal(c)
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

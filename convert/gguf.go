@@ -1,0 +1,175 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"trefoil/arch"
+	"trefoil/export"
+	"trefoil/internal/gguf"
+	"trefoil/internal/names"
+)
+
+// ggufSource is a source of a GGUF file's tensors.
+type ggufSource struct {
+	*gguf.File
+	architecture string
+	model        arch.Config
+	ternary      bool
+}
+
+// ggufArchitectures are those that can be imported. bitnet ones have sub-norms
+// and ternary weights.
+var ggufArchitectures = map[string]struct {
+	activation arch.Activation
+	bitnet     bool
+}{
+	"llama":        {arch.SiLU, false},
+	"qwen2":        {arch.SiLU, false},
+	"qwen3":        {arch.SiLU, false},
+	"bitnet":       {arch.SiLU, true},
+	"bitnet-b1.58": {arch.ReLU2, true},
+	"bitnet-25":    {arch.ReLU2, true},
+}
+
+func openGGUF(path, tokenizer string) (*Model, error) {
+	file, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &ggufSource{File: file}
+	m := &Model{source: s}
+	if err = s.describe(); err == nil {
+		m.Arch, m.Ternary = s.model, s.ternary
+		if err = s.check(); err == nil {
+			m.Tokenizer, err = s.tokenizer(tokenizer)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+	}
+	return m, nil
+}
+
+// describe reads the architecture from the metadata.
+func (s *ggufSource) describe() error {
+	var err error
+	if s.architecture, err = s.String("general.architecture"); err != nil {
+		return err
+	}
+	kind, ok := ggufArchitectures[s.architecture]
+	if !ok {
+		return fmt.Errorf("key general.architecture: %q is not supported: use a model of the architecture llama, qwen2, qwen3, bitnet or bitnet-b1.58", s.architecture)
+	}
+	s.ternary = kind.bitnet
+	embedding, ok := s.Tensor(names.GGUF.Of(arch.EmbeddingName))
+	if !ok || len(embedding.Shape) != 2 {
+		return fmt.Errorf("tensor %s is missing, or no matrix", names.GGUF.Of(arch.EmbeddingName))
+	}
+	k := keyReader{s: s, seen: map[string]bool{"vocab_size": true}}
+	s.model = arch.Config{
+		Vocab:      embedding.Shape[0],
+		Dim:        k.int("embedding_length"),
+		Layers:     k.int("block_count"),
+		Heads:      k.int("attention.head_count"),
+		FF:         k.int("feed_forward_length"),
+		Context:    k.int("context_length"),
+		NormEps:    k.float("attention.layer_norm_rms_epsilon", 0),
+		RopeBase:   k.float("rope.freq_base", 10000),
+		Activation: kind.activation,
+		NoSubNorms: !kind.bitnet,
+		UntiedHead: s.hasHead(),
+	}
+	s.model.KVHeads = k.intOr("attention.head_count_kv", s.model.Heads)
+	s.headWidth(&k)
+	k.scaling()
+	k.unknown()
+	return errors.Join(errors.Join(k.errs...), s.model.Validate())
+}
+
+func (s *ggufSource) hasHead() bool {
+	_, ok := s.Tensor(names.GGUF.Of(arch.HeadName))
+	return ok
+}
+
+// headWidth reads the width of a head, for which there are three keys.
+func (s *ggufSource) headWidth(k *keyReader) {
+	c := &s.model
+	width := 0
+	if c.Heads > 0 {
+		width = c.Dim / c.Heads
+	}
+	key := k.intOr("attention.key_length", width)
+	value := k.intOr("attention.value_length", key)
+	rotated := k.intOr("rope.dimension_count", key)
+	if value != key || rotated != key {
+		k.fail("attention.key_length", "heads of %d for keys, %d for values and %d rotated: Trefoil has one width, and rotates all of it", key, value, rotated)
+	}
+	if key != width || c.Heads > 0 && c.Dim%c.Heads != 0 {
+		c.HeadWidth = key
+	}
+}
+
+// check compares the names and shapes of all tensors with the architecture.
+func (s *ggufSource) check() error {
+	known := wanted(names.GGUF, s.model)
+	for _, p := range s.model.Parameters() {
+		name := names.GGUF.Of(p.Name)
+		t, ok := s.Tensor(name)
+		if !ok {
+			return fmt.Errorf("tensor %s is missing", name)
+		}
+		if !slices.Equal(t.Shape, p.Shape) {
+			return fmt.Errorf("tensor %s: shape is %v, but the metadata asks for %v", name, t.Shape, p.Shape)
+		}
+		if p.Kind == arch.Linear && s.ternary {
+			known[names.Sibling(name, "scale")] = true
+		}
+	}
+	var others []string
+	for _, t := range s.Tensors() {
+		if known[t.Name] {
+			continue
+		}
+		if strings.HasSuffix(t.Name, ".bias") {
+			if w, err := s.Float32(t.Name); err != nil {
+				return err
+			} else if isZero(w) {
+				continue
+			}
+		}
+		others = append(others, t.Name)
+	}
+	return unknown(others)
+}
+
+func (s *ggufSource) weights(p arch.Parameter) ([]float32, error) {
+	w, err := export.ReadGGUF(s.Reader, p)
+	if err != nil {
+		return nil, err
+	}
+	if s.ternary && p.Kind == arch.Linear {
+		w, _ = learnable(w)
+		return w, nil
+	}
+	// llama.cpp's llama turns pairs of neighbours, so its files have the rows
+	// of queries and keys in another order.
+	if s.architecture == "llama" && (strings.HasSuffix(p.Name, ".q") || strings.HasSuffix(p.Name, ".k")) {
+		w = halves(w, p.Shape[0], p.Shape[1], s.model.HeadDim())
+	}
+	return w, nil
+}
+
+// halves reorders the rows of a matrix [rows, columns] from pairs of neighbours
+// in each head (row 2i+j) to pairs of halves (row j*width/2 + i).
+func halves(w []float32, rows, columns, width int) []float32 {
+	out := make([]float32, len(w))
+	for r := range rows {
+		head, i := r/width*width, r%width
+		to := head + i%2*(width/2) + i/2
+		copy(out[to*columns:(to+1)*columns], w[r*columns:(r+1)*columns])
+	}
+	return out
+}

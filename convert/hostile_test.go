@@ -1,0 +1,173 @@
+package convert
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"trefoil/internal/gguf"
+	"trefoil/internal/safetensors"
+)
+
+// What Trefoil cannot compute, and what does not fit, is named.
+func TestConfigErrors(t *testing.T) {
+	for says, fields := range map[string]map[string]any{
+		`model_type "gpt2" is not supported`: {"model_type": "gpt2"},
+		`rope_parameters: Trefoil has no scaling of the rotary embedding, and the model has the type "llama3"`: {"rope_parameters": map[string]any{"rope_type": "llama3", "factor": 8}},
+		`rope_scaling: Trefoil has no scaling`:                                                              {"rope_scaling": map[string]any{"type": "linear", "factor": 2}},
+		"partial_rotary_factor: 0.5 of a head is rotated":                                                   {"partial_rotary_factor": 0.5},
+		`hidden_act: "gelu" is not supported, only silu and relu2`:                                          {"hidden_act": "gelu"},
+		"use_sliding_window":                                                                                {"use_sliding_window": true},
+		`layer_types[1]: "sliding_attention"`:                                                               {"layer_types": []string{"full_attention", "sliding_attention"}},
+		`quantization_config.quant_method: "gptq" is not supported`:                                         {"quantization_config": map[string]any{"quant_method": "gptq"}},
+		"quantization_config.use_rms_norm":                                                                  {"quantization_config": map[string]any{"quant_method": "bitnet", "use_rms_norm": true}},
+		"tensor model.layers.0.self_attn.q_proj.weight: shape is [32 12], but config.json asks for [48 12]": {"head_dim": 12},
+		"tensor model.embed_tokens.weight: shape is [272 12], but config.json asks for [300 12]":            {"vocab_size": 300},
+		"tensor model.layers.2.input_layernorm.weight":                                                      {"num_hidden_layers": 3},
+		"no place for the tensors model.layers.1.input_layernorm.weight":                                    {"num_hidden_layers": 1},
+		"tensor model.layers.0.self_attn.attn_sub_norm.weight is not in the index":                          {"model_type": "bitnet"},
+		"kv_heads: 3 does not divide heads: 4":                                                              {"num_key_value_heads": 3},
+		"heads: 0 is not between 1 and":                                                                     {"num_attention_heads": 0},
+		"layers: 100000000000 is not between":                                                               {"num_hidden_layers": 100000000000},
+		"dim: -1 is not between":                                                                            {"hidden_size": -1},
+		"head_dim: -8 is not":                                                                               {"head_dim": -8},
+		"cannot unmarshal string":                                                                           {"hidden_size": "wide"},
+	} {
+		dir := edited(t, fields)
+		if _, err := Open(dir, ""); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%v: got %v, want it to say %q", fields, err, says)
+		}
+	}
+}
+
+func TestFolderErrors(t *testing.T) {
+	for says, change := range map[string]func(dir string){
+		"config.json":                         func(dir string) { os.Remove(filepath.Join(dir, "config.json")) },
+		"not a config.json":                   func(dir string) { os.WriteFile(filepath.Join(dir, "config.json"), []byte("{"), 0o644) },
+		"has no tokenizer.json: give one":     func(dir string) { os.Remove(filepath.Join(dir, "tokenizer.json")) },
+		"tokenizer.json: not a tokenizer":     func(dir string) { os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("7"), 0o644) },
+		"shards missing: model-00002-of-0000": func(dir string) { os.Remove(filepath.Join(dir, "model-00002-of-00003.safetensors")) },
+		"model-00002-of-00003.safetensors":    func(dir string) { os.Truncate(filepath.Join(dir, "model-00002-of-00003.safetensors"), 5000) },
+	} {
+		dir := edited(t, nil)
+		change(dir)
+		if _, err := Open(dir, ""); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want it to say %q", err, says)
+		}
+	}
+	small := filepath.Join(t.TempDir(), "tokenizer.json")
+	os.WriteFile(small, []byte(`{"model": {"type": "BPE", "vocab": {"a": 0, "b": 400}, "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}}`), 0o644)
+	if _, err := Open(llama, small); err == nil || !strings.Contains(err.Error(), "the tokenizer has 401 ids, the embedding 272 rows") {
+		t.Errorf("a tokenizer of another model: %v", err)
+	}
+}
+
+// Biases and norms of queries are named; a bias of zeros is nothing.
+func TestOtherTensors(t *testing.T) {
+	with := func(extra ...safetensors.Tensor) string {
+		m := open(t, llama)
+		source := m.source.(*huggingFace)
+		infos, err := source.Tensors()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tensors := extra
+		for _, info := range infos {
+			w, err := source.Float32(info.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tensors = append(tensors, safetensors.Tensor{Name: info.Name, Shape: info.Shape, Data: w})
+		}
+		dir := edited(t, nil)
+		os.Remove(filepath.Join(dir, "model.safetensors.index.json"))
+		f, err := os.Create(filepath.Join(dir, "model.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := safetensors.Write(f, nil, tensors); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	bias := func(v float32) safetensors.Tensor {
+		return safetensors.Tensor{Name: "model.layers.0.self_attn.q_proj.bias", Shape: []int{2}, Data: []float32{0, v}}
+	}
+	norm := safetensors.Tensor{Name: "model.layers.0.self_attn.q_norm.weight", Shape: []int{1}, Data: []float32{1}}
+	if _, err := Open(with(bias(0)), ""); err != nil {
+		t.Errorf("a bias of zeros: %v", err)
+	}
+	_, err := Open(with(bias(1), norm), "")
+	if err == nil || !strings.Contains(err.Error(), "q_norm.weight, model.layers.0.self_attn.q_proj.bias (biases, norms of queries and keys)") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestGGUFErrors(t *testing.T) {
+	m := open(t, llama)
+	for says, value := range map[string]gguf.KeyValue{
+		`key general.architecture: "gpt2" is not supported`:                       {Key: "general.architecture", Value: "gpt2"},
+		"tensor blk.0.attn_q.weight: shape is [32 12]":                            {Key: "llama.attention.head_count", Value: uint32(8)},
+		"key llama.attention.key_length: heads of 8 for keys, 8 for values and 4": {Key: "llama.rope.dimension_count", Value: uint32(4)},
+		"the model has the type yarn":                                             {Key: "llama.rope.scaling.type", Value: "yarn"},
+		"the keys llama.expert_count say":                                         {Key: "llama.expert_count", Value: uint32(8)},
+		"key llama.embedding_length":                                              {Key: "llama.embedding_length", Value: "wide"},
+		"layers: 4000000000 is not between":                                       {Key: "llama.block_count", Value: uint32(4000000000)},
+		`the tokenizer "gpt2" with the split "llama-bpe" is not supported`:        {Key: "tokenizer.ggml.pre", Value: "llama-bpe"},
+		"key tokenizer.ggml.token_type: 1 types for":                              {Key: "tokenizer.ggml.token_type", Value: []int32{1}},
+		"model.merges[0]": {Key: "tokenizer.ggml.merges", Value: []string{"q q"}},
+	} {
+		path := filepath.Join(t.TempDir(), "m.gguf")
+		writeLlamaGGUF(t, m, path, func(keys []gguf.KeyValue) []gguf.KeyValue {
+			if i := slices.IndexFunc(keys, func(k gguf.KeyValue) bool { return k.Key == value.Key }); i >= 0 {
+				keys[i] = value
+				return keys
+			}
+			return append(keys, value)
+		})
+		if _, err := Open(path, ""); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v: got %v, want it to say %q", value, err, says)
+		}
+	}
+}
+
+func TestUnpackErrors(t *testing.T) {
+	if _, err := unpack([]byte{0x55, 0x5f}, 4, 2); err == nil || !strings.Contains(err.Error(), "element 1 has the code 3") {
+		t.Errorf("code 3: %v", err)
+	}
+	if _, err := unpack([]byte{0}, 4, 2); err == nil || !strings.Contains(err.Error(), "1 bytes, want 2") {
+		t.Errorf("too short: %v", err)
+	}
+	// By hand: rows 0 to 3 are bits 0-1 to 6-7; 2, 1, 0, 1 mean 1, 0, -1, 0.
+	if w, err := unpack([]byte{0b01_00_01_10}, 4, 1); err != nil || !slices.Equal(w, []float32{1, 0, -1, 0}) {
+		t.Errorf("%v, %v", w, err)
+	}
+}
+
+// No config.json makes parseConfig panic, and what it accepts has an
+// architecture whose validity can be told.
+func FuzzParseConfig(f *testing.F) {
+	text, err := os.ReadFile(filepath.Join(llama, "config.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	for kind := range maps.Keys(defaults) {
+		f.Add([]byte(`{"model_type": "` + kind + `", "num_attention_heads": 9223372036854775807, "head_dim": 4, "hidden_size": -4}`))
+	}
+	f.Add([]byte(`{"model_type": "llama", "rope_parameters": {"rope_theta": null, "rope_type": ""}, "quantization_config": {}}`))
+	f.Add([]byte(`{"model_type": "bitnet", "rms_norm_eps": 1e999, "head_dim": null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := parseConfig(text)
+		if err != nil {
+			return
+		}
+		if a := c.arch(); a.Validate() == nil && (a.HeadDim() < 2 || a.QDim() < 2) {
+			t.Errorf("%s gives %+v", text, a)
+		}
+	})
+}

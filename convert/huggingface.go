@@ -1,0 +1,205 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"trefoil/arch"
+	"trefoil/data"
+	"trefoil/internal/names"
+	"trefoil/internal/safetensors"
+)
+
+const maxConfig = 16 << 20 // bytes of a config.json
+
+// huggingFace is a source of safetensors with Hugging Face's names.
+type huggingFace struct {
+	*safetensors.Model
+	quantized *quantConfig // nil in a float model
+}
+
+func openHuggingFace(dir, tokenizer string) (*Model, error) {
+	path := filepath.Join(dir, "config.json")
+	text, err := readSmall(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	m := &Model{Ternary: c.Quantization != nil}
+	if tokenizer == "" {
+		tokenizer = filepath.Join(dir, "tokenizer.json")
+		if _, err := os.Stat(tokenizer); err != nil {
+			return nil, fmt.Errorf("%s has no tokenizer.json: give one with -tokenizer", dir)
+		}
+	}
+	if m.Tokenizer, err = data.LoadTokenizer(tokenizer); err != nil {
+		return nil, err
+	}
+	files, err := safetensors.OpenModel(dir)
+	if err != nil {
+		return nil, err
+	}
+	source := &huggingFace{files, c.Quantization}
+	m.source = source
+	if m.Arch, err = source.arch(c); err == nil {
+		err = source.check(m)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), files.Close())
+	}
+	return m, nil
+}
+
+// readSmall reads a file that is not large.
+func readSmall(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(b) > maxConfig {
+		err = fmt.Errorf("%s has more than %d bytes: this is no config.json", path, maxConfig)
+	}
+	return b, err
+}
+
+// arch completes the architecture with what the tensors tell: whether the head
+// is a matrix of its own.
+func (h *huggingFace) arch(c hfConfig) (arch.Config, error) {
+	a := c.arch()
+	if !a.UntiedHead && c.TiedHead == nil {
+		a.UntiedHead = h.Has(names.HuggingFace.Of(arch.HeadName))
+	}
+	return a, a.Validate()
+}
+
+// check compares the names and shapes of all tensors with the architecture.
+func (h *huggingFace) check(m *Model) error {
+	for _, p := range m.Arch.Parameters() {
+		if err := h.checkShape(p); err != nil {
+			return err
+		}
+	}
+	tensors, err := h.Tensors()
+	if err != nil {
+		return err
+	}
+	known := wanted(names.HuggingFace, m.Arch)
+	var others []string
+	for _, t := range tensors {
+		switch {
+		case known[t.Name],
+			strings.HasSuffix(t.Name, "rotary_emb.inv_freq"),                    // follows from the config
+			t.Name == names.HuggingFace.Of(arch.HeadName) && !m.Arch.UntiedHead, // a copy of the embedding
+			strings.HasSuffix(t.Name, ".weight_scale") && h.quantized.offline():
+			continue
+		case strings.HasSuffix(t.Name, ".bias"):
+			if w, err := h.Float32(t.Name); err != nil {
+				return err
+			} else if isZero(w) {
+				continue
+			}
+		}
+		others = append(others, t.Name)
+	}
+	return unknown(others)
+}
+
+// checkShape checks a parameter's shape; that of packed codes has a quarter of
+// the rows.
+func (h *huggingFace) checkShape(p arch.Parameter) error {
+	name := names.HuggingFace.Of(p.Name)
+	shape, err := h.Shape(name)
+	if err != nil {
+		return err
+	}
+	if len(shape) == len(p.Shape) && shape[len(shape)-1] == p.Shape[len(shape)-1] {
+		if shape[0] == p.Shape[0] || h.isPacked(p, shape) {
+			return nil
+		}
+	}
+	return fmt.Errorf("tensor %s: shape is %v, but config.json asks for %v", name, shape, p.Shape)
+}
+
+// rowsPerByte is how many codes of a column a byte holds.
+const rowsPerByte = 4
+
+func (h *huggingFace) isPacked(p arch.Parameter, shape []int) bool {
+	return p.Kind == arch.Linear && h.quantized.offline() && shape[0] == (p.Shape[0]+rowsPerByte-1)/rowsPerByte && shape[0] != p.Shape[0]
+}
+
+func (h *huggingFace) weights(p arch.Parameter) ([]float32, error) {
+	name := names.HuggingFace.Of(p.Name)
+	if p.Kind != arch.Linear || !h.quantized.offline() {
+		return h.Float32(name, p.Shape...)
+	}
+	scale, err := h.scale(name)
+	if err != nil {
+		return nil, err
+	}
+	shape, err := h.Shape(name)
+	if err != nil {
+		return nil, err
+	}
+	var w []float32
+	if h.isPacked(p, shape) {
+		b, err := h.Bytes(name)
+		if err != nil {
+			return nil, err
+		}
+		if w, err = unpack(b, p.Shape[0], p.Shape[1]); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", name, err)
+		}
+	} else if w, err = h.Float32(name, p.Shape...); err != nil {
+		return nil, err
+	}
+	for i := range w {
+		w[i] *= scale
+	}
+	w, _ = learnable(w)
+	return w, nil
+}
+
+// scale returns what the codes of a layer are multiplied by: AutoBitLinear
+// multiplies by weight_scale, BitLinear divides.
+func (h *huggingFace) scale(name string) (float32, error) {
+	name = names.Sibling(name, "weight_scale")
+	s, err := h.Float32(name, 1)
+	if err != nil {
+		return 0, err
+	}
+	if !(s[0] > 0) {
+		return 0, fmt.Errorf("tensor %s: %v is not a scale above 0", name, s[0])
+	}
+	if h.quantized.LinearClass != autoBitLinear {
+		return 1 / s[0], nil
+	}
+	return s[0], nil
+}
+
+// unpack returns the codes [out, in] of bytes [out/4, in]: the byte of row r
+// holds code + 1 of the rows r, r + n, r + 2n and r + 3n, the first in the
+// lowest bits, where n is out/4 rounded up.
+func unpack(b []byte, out, in int) ([]float32, error) {
+	rows := (out + rowsPerByte - 1) / rowsPerByte
+	if len(b) != rows*in {
+		return nil, fmt.Errorf("%d bytes, want %d for shape [%d %d]", len(b), rows*in, out, in)
+	}
+	w := make([]float32, out*in)
+	for i := range w {
+		code := b[i%len(b)] >> (2 * (i / len(b))) & 3
+		if code == 3 {
+			return nil, fmt.Errorf("element %d has the code 3: ternary codes are 0, 1 and 2", i)
+		}
+		w[i] = float32(code) - 1
+	}
+	return w, nil
+}

@@ -1,0 +1,167 @@
+package convert
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"trefoil/arch"
+	"trefoil/config"
+	"trefoil/data"
+	"trefoil/export"
+	"trefoil/internal/atomicfile"
+	"trefoil/internal/kernel"
+	"trefoil/internal/safetensors"
+	"trefoil/schedule"
+)
+
+// Options are the choices of an import.
+type Options struct {
+	Name string // of the run
+	// Context is the longest sequence that the run will see; 0 for the model's
+	// own.
+	Context int
+	// Text is what to evaluate and calibrate the model on, as data.path of a
+	// configuration; empty for nothing.
+	Text    string
+	Cache   string // folder of the token cache; "" for the user's own
+	Prepare func(stage string, done, total int64)
+}
+
+// windows is how many windows of text are kept, of the held-out text and for
+// calibration.
+const windows = 64
+
+// Seeds of the windows, those of training, so that a run that goes on from the
+// model is measured on the same text if its sizes are the same.
+const (
+	heldoutSeed     = 99
+	calibrationSeed = 98
+)
+
+// ErrExists is the error of a folder that holds a run already.
+var ErrExists = errors.New("the folder holds a run already: choose another one")
+
+// Write writes the model as a run folder: the configuration, the tokenizer,
+// windows of text and one checkpoint, tensor by tensor.
+func (m *Model) Write(ctx context.Context, dir string, o Options) error {
+	folder := export.Folder(dir)
+	for _, path := range []string{folder.Config(), folder.Last()} {
+		if _, err := os.Stat(path); err == nil {
+			return fmt.Errorf("%s: %w", dir, ErrExists)
+		}
+	}
+	c, err := m.config(dir, o)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder.Checkpoints(), 0o777); err != nil {
+		return err
+	}
+	err = atomicfile.Write(folder.Tokenizer(), func(w io.Writer) error {
+		_, err := w.Write(m.Tokenizer.JSON())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if o.Text != "" {
+		if err := m.writeWindows(ctx, folder, c, o); err != nil {
+			return err
+		}
+	}
+	if err := m.writeCheckpoint(ctx, folder); err != nil {
+		return err
+	}
+	return c.Write(folder.Config()) // the last, for it makes the folder a run
+}
+
+// config is the configuration of a run that ended with the model.
+func (m *Model) config(dir string, o Options) (config.Config, error) {
+	c, a := config.Default(), m.Arch
+	c.Name = o.Name
+	c.Model = config.Model{
+		Dim: a.Dim, Layers: a.Layers, Heads: a.Heads, KVHeads: a.KVHeads, FF: a.FF, Context: a.Context,
+		Activation: string(a.Activation), RopeBase: a.RopeBase, NormEps: a.NormEps,
+		HeadDim: a.HeadWidth, SubNorms: !a.NoSubNorms, TiedHead: !a.UntiedHead,
+	}
+	if o.Context > 0 {
+		c.Model.Context = o.Context
+	}
+	if a.Vocab > m.Tokenizer.Vocab() {
+		c.Model.Rows = a.Vocab
+	}
+	c.Data.Tokenizer = data.TokenizerConfig{Kind: data.File, Path: export.Folder(dir).Tokenizer(), Vocab: c.Data.Tokenizer.Vocab}
+	if o.Text != "" {
+		c.Data.Path = o.Text
+	}
+	c.Quantization.Phases = nil
+	if !m.Ternary {
+		c.Quantization.Weights.Bits, c.Quantization.Activations.Bits = schedule.Float, schedule.Float
+	}
+	return c, c.Set() // no assignment, only the checks
+}
+
+// writeWindows draws windows of text, as training does.
+func (m *Model) writeWindows(ctx context.Context, folder export.Folder, c config.Config, o Options) error {
+	prepare := o.Prepare
+	if prepare == nil {
+		prepare = func(string, int64, int64) {}
+	}
+	d, err := data.Open(ctx, c.Data, o.Cache, prepare)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	width := c.Model.Context + 1
+	heldout, err := data.Windows(d.Heldout, c.Model.Context, windows, heldoutSeed)
+	if err != nil {
+		return fmt.Errorf("held-out text: %w; a shorter -context needs less", err)
+	}
+	calibration, err := data.Windows(d.Train, c.Model.Context, windows, calibrationSeed)
+	if err != nil {
+		return fmt.Errorf("text for calibration: %w; a shorter -context needs less", err)
+	}
+	return atomicfile.Write(folder.Evaluation(), func(w io.Writer) error {
+		return safetensors.Write(w, nil, []safetensors.Tensor{
+			{Name: export.HeldoutName, Shape: []int{len(heldout) / width, width}, Data: heldout},
+			{Name: export.CalibrationName, Shape: []int{len(calibration) / width, width}, Data: calibration},
+		})
+	})
+}
+
+func (m *Model) writeCheckpoint(ctx context.Context, folder export.Folder) error {
+	state, err := json.Marshal(export.State{Imported: filepath.Base(m.Path)})
+	if err != nil {
+		return err
+	}
+	var tensors []safetensors.Tensor
+	for _, p := range m.Arch.Parameters() {
+		load := func() (any, error) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			return m.finite(p)
+		}
+		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: safetensors.Lazy{DType: safetensors.F32, Load: load}})
+	}
+	return atomicfile.Write(folder.Last(), func(w io.Writer) error {
+		return safetensors.Write(w, map[string]string{export.StateKey: string(state)}, tensors)
+	})
+}
+
+// finite reads a parameter and refuses NaN and infinities.
+func (m *Model) finite(p arch.Parameter) ([]float32, error) {
+	w, err := m.Weights(p)
+	if err != nil {
+		return nil, err
+	}
+	if i := kernel.FirstNonFinite(w); i >= 0 {
+		return nil, fmt.Errorf("%s: tensor %s: element %d is %v", m.Path, p.Name, i, w[i])
+	}
+	return w, nil
+}

@@ -1,0 +1,118 @@
+package export
+
+import (
+	"fmt"
+
+	"trefoil/data"
+	"trefoil/internal/gguf"
+)
+
+// Token types of llama.cpp.
+const (
+	normalToken  int32 = 1
+	controlToken int32 = 3 // special: no text gives it
+	unusedToken  int32 = 5
+)
+
+// ggufTokenizer returns the metadata of the tokenizer.
+func (r *Run) ggufTokenizer() ([]gguf.KeyValue, error) {
+	tokenizer, err := data.ParseTokenizer(r.Tokenizer)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := tokenizer.ByteLevel()
+	if err != nil {
+		return nil, fmt.Errorf("%w; a GGUF file would have to name it: use the format hf", err)
+	}
+	if parts.Split == data.SplitWords && parts.WholeWords {
+		return nil, fmt.Errorf("the tokenizer takes whole words without merging them (ignore_merges), which readers of GGUF do with other splits only: use the format hf")
+	}
+	end, ok := tokenizer.EndOfText()
+	if !ok {
+		end = r.rarestToken()
+	}
+	tokens, types := ggufTokens(parts, r.Model.Vocab)
+	keys := []gguf.KeyValue{
+		{Key: "tokenizer.ggml.model", Value: "gpt2"},
+		{Key: "tokenizer.ggml.pre", Value: "gpt-2"},
+		{Key: "tokenizer.ggml.tokens", Value: tokens},
+		{Key: "tokenizer.ggml.token_type", Value: types},
+		{Key: "tokenizer.ggml.merges", Value: ggufMerges(parts)},
+		{Key: "tokenizer.ggml.bos_token_id", Value: uint32(end)},
+		{Key: "tokenizer.ggml.eos_token_id", Value: uint32(end)},
+		{Key: "tokenizer.ggml.add_bos_token", Value: false},
+		{Key: "tokenizer.huggingface.json", Value: string(r.Tokenizer)},
+	}
+	return keys, nil
+}
+
+// ggufTokens returns names and types of vocab tokens. Ids without a token get
+// a name, for names must differ.
+func ggufTokens(b data.ByteLevel, vocab int) ([]string, []int32) {
+	tokens, types := make([]string, vocab), make([]int32, vocab)
+	for id := range tokens {
+		switch {
+		case id >= len(b.Tokens) || b.Tokens[id] == "":
+			tokens[id], types[id] = fmt.Sprintf("[UNUSED_%d]", id), unusedToken
+		case b.Special[id]:
+			tokens[id], types[id] = b.Tokens[id], controlToken
+		default:
+			tokens[id], types[id] = b.Tokens[id], normalToken
+		}
+	}
+	return tokens, types
+}
+
+// ggufMerges returns the merges that make a reader, which begins with single
+// bytes, give the tokenizer's ids. llama.cpp wants at least one.
+func ggufMerges(b data.ByteLevel) []string {
+	merges := b.Merges
+	if b.Split == data.SplitCharacters {
+		merges = characterMerges(b)
+	}
+	if len(merges) == 0 {
+		merges = []string{"ÿ ÿ"} // the bytes FF FF, which no UTF-8 text has
+	}
+	return merges
+}
+
+// characterMerges joins the bytes of each character from the left: E4 B8, then
+// E4B8 AD. A character's first byte is none of the others of any character,
+// so no merge crosses from one character to the next, and the order among
+// them does not matter. What is merged on the way need not be a token.
+func characterMerges(b data.ByteLevel) []string {
+	var merges []string
+	seen := map[string]bool{}
+	for id, token := range b.Tokens {
+		runes := []rune(token) // one a byte
+		if b.Special[id] {
+			continue
+		}
+		for n := 1; n < len(runes); n++ {
+			if merge := string(runes[:n]) + " " + string(runes[n]); !seen[merge] {
+				seen[merge] = true
+				merges = append(merges, merge)
+			}
+		}
+	}
+	return merges
+}
+
+// rarestToken is the id that the run's windows use least, the last of several
+// such. llama.cpp needs some id as the end of a text, takes 11 if it is told
+// none, and stops when a model gives it.
+func (r *Run) rarestToken() int32 {
+	counts := make([]int, r.Model.Vocab)
+	for _, w := range []Windows{r.Heldout, r.Calibration} {
+		for _, id := range w.Tokens {
+			counts[id]++
+		}
+	}
+	rarest := 0
+	for id, n := range counts {
+		if n <= counts[rarest] {
+			rarest = id
+		}
+	}
+	return int32(rarest)
+}

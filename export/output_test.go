@@ -1,0 +1,322 @@
+package export
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"trefoil/arch"
+	"trefoil/data"
+	"trefoil/internal/gguf"
+	"trefoil/internal/safetensors"
+	"trefoil/quant/packed"
+)
+
+// wide is the folder of a run whose rows are whole blocks of every type.
+func wide(t *testing.T, assignments ...string) string {
+	return fakeRun(t, append([]string{"model.dim=256", "model.ff=512", "model.layers=1"}, assignments...)...)
+}
+
+func opened(t *testing.T, dir string) *Run {
+	t.Helper()
+	r, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func withType(t gguf.Type) Options { return Options{Float: packed.Float32, Percentile: 99.9, GGUF: &t} }
+
+// Every format gives the run back; what is rounded is rounded to the precision
+// of its type.
+func TestEveryFormatVerifies(t *testing.T) {
+	silu, relu := opened(t, wide(t)), opened(t, wide(t, "model.activation=relu2"))
+	half := options
+	half.Float = packed.Float16
+	for name, c := range map[string]struct {
+		run   *Run
+		f     Format
+		o     Options
+		exact bool
+	}{
+		"trefoil": {silu, Trefoil, options, true}, "hf": {silu, HuggingFace, options, true}, "packed": {relu, PackedHuggingFace, options, true},
+		"safetensors": {relu, SafeTensors, options, true}, "half safetensors": {silu, SafeTensors, half, false}, "half hf": {silu, HuggingFace, half, false},
+		"tq1_0": {silu, GGUF, withType(gguf.TQ1_0), true}, "tq2_0": {silu, GGUF, withType(gguf.TQ2_0), true}, "q2_0": {silu, GGUF, withType(gguf.Q2_0), true},
+		"i2_s": {silu, GGUF, withType(gguf.I2_S), true}, "f16": {silu, GGUF, withType(gguf.F16), true},
+		"relu2 tq2_0": {relu, GGUF, withType(gguf.TQ2_0), false}, "relu2 i2_s": {relu, GGUF, withType(gguf.I2_S), true},
+	} {
+		path := filepath.Join(t.TempDir(), "out")
+		if c.f == Trefoil {
+			if _, err := c.run.Export(path, c.o); err != nil {
+				t.Fatal(err)
+			}
+		} else if _, err := c.run.Write(path, c.f, c.o); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		v, err := c.run.Verify(path, c.f, c.o)
+		if err != nil || v.Tensors != len(c.run.Model.Parameters()) {
+			t.Fatalf("%s: %+v, %v", name, v, err)
+		}
+		if c.exact != (v.Exact == v.Tensors) || c.exact != (v.Difference == 0) {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
+// A file of another run is not taken for this one's.
+func TestVerifyFindsOtherWeights(t *testing.T) {
+	r := load(t, wide(t))
+	for _, f := range []Format{GGUF, PackedHuggingFace, SafeTensors} {
+		path := filepath.Join(t.TempDir(), "out")
+		if _, err := r.Write(path, f, options); err != nil {
+			t.Fatal(err)
+		}
+		w := r.Weights["blocks.0.ffn.up"]
+		w[7], w[8] = -w[7], -w[8]-1
+		if _, err := r.Verify(path, f, options); err == nil || !strings.Contains(err.Error(), "blocks.0.ffn.up is off by") {
+			t.Errorf("%s: got %v", f, err)
+		}
+	}
+}
+
+// The packing of transformers, by hand: 4 rows of 2 columns in 2 bytes.
+func TestPackRows(t *testing.T) {
+	codes := []int8{1, -1, 0, 0, -1, 1, 0, -1}
+	b := packRows(codes, 4, 2)
+	if want := []byte{0b01_00_01_10, 0b00_10_01_00}; !bytes.Equal(b, want) {
+		t.Errorf("%08b, want %08b", b, want)
+	}
+	if got := unpackRows(b, 4, 2); !slices.Equal(got, codes) {
+		t.Errorf("%v, want %v", got, codes)
+	}
+}
+
+func TestGGUFKeys(t *testing.T) {
+	for activation, name := range map[string]string{"silu": "bitnet", "relu2": "bitnet-b1.58"} {
+		r := opened(t, wide(t, "model.activation="+activation))
+		path := filepath.Join(t.TempDir(), "m.gguf")
+		o := withType(gguf.TQ1_0)
+		o.Float = packed.Float16
+		out, err := r.Write(path, GGUF, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if notes := map[string]int{"silu": 1, "relu2": 2}[activation]; len(out.Notes) != notes {
+			t.Errorf("%s: notes %q", activation, out.Notes)
+		}
+		f, err := gguf.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for key, want := range map[string]int{
+			"general.file_type": 36, name + ".embedding_length": 256, name + ".feed_forward_length": 512, name + ".block_count": 1,
+			name + ".attention.head_count": 4, name + ".attention.head_count_kv": 2, name + ".rope.dimension_count": 64,
+			name + ".vocab_size": 256, "tokenizer.ggml.eos_token_id": int(r.rarestToken()),
+		} {
+			if got, err := f.Int(key); err != nil || got != want {
+				t.Errorf("%s: %d, %v; want %d", key, got, err, want)
+			}
+		}
+		for tensor, want := range map[string]gguf.Type{
+			"token_embd.weight": gguf.F16, "blk.0.ffn_norm.weight": gguf.F32, "blk.0.ffn_down.weight": gguf.TQ1_0,
+		} {
+			if info, ok := f.Tensor(tensor); !ok || info.Type != want {
+				t.Errorf("%s: %+v, want %v", tensor, info, want)
+			}
+		}
+		if _, separate := f.Tensor("blk.0.ffn_down.scale"); separate != (name == "bitnet") {
+			t.Errorf("%s: a scale of its own: %v", name, separate)
+		}
+		if _, has := f.Tensor("output.weight"); has {
+			t.Error("a head beside the tied embedding")
+		}
+	}
+}
+
+// Without a type, the one that fits is taken.
+func TestDefaultGGUFType(t *testing.T) {
+	for want, assignments := range map[gguf.Type][]string{
+		gguf.TQ2_0: {"model.dim=256", "model.ff=512"}, gguf.Q2_0: {"model.dim=128", "model.ff=192"}, gguf.F16: {},
+		gguf.I2_S: {"model.dim=128", "model.ff=256", "model.activation=relu2"},
+	} {
+		if got := opened(t, fakeRun(t, assignments...)).ggufType(options); got != want {
+			t.Errorf("%v: %v, want %v", assignments, got, want)
+		}
+	}
+}
+
+// What a format cannot carry is refused, by name and with a way out.
+func TestRefusals(t *testing.T) {
+	float := []string{"quantization.weights.bits=32", "quantization.activations.bits=32", "quantization.phases=[]"}
+	for says, c := range map[string]struct {
+		f           Format
+		o           Options
+		assignments []string
+	}{
+		"tensor blk.0.attn_q.weight (blocks.0.attention.q): rows of 48 elements do not divide into the blocks of 256 that TQ2_0 has: [F16] would fit": {GGUF, withType(gguf.TQ2_0), nil},
+		"the run's weights are float32, and TQ2_0 would make them ternary: use the type f16":                                                          {GGUF, withType(gguf.TQ2_0), float},
+		"bitnet has norms before attn_output and ffn_down":                                                                                            {GGUF, options, []string{"model.sub_norms=false"}},
+		"bitnet uses the embedding as head":                                                                                                           {GGUF, options, []string{"model.tied_head=false"}},
+		"wants heads of width dim/heads = 12":                                                                                                         {GGUF, options, []string{"model.head_dim=16"}},
+		"BitNetForCausalLM wants heads of width":                                                                                                      {HuggingFace, options, []string{"model.head_dim=16"}},
+		"2 bits would make them ternary":                                                                                                              {PackedHuggingFace, options, float},
+		"float32 weights and activations of 8 bits":                                                                                                   {HuggingFace, options, []string{"quantization.weights.bits=32", "quantization.phases=[]"}},
+		"to 8 bits, the run to 4":                                                                                                                     {HuggingFace, options, []string{"quantization.activations.bits=4"}},
+		"by absmean, the run by median":                                                                                                               {HuggingFace, options, []string{"quantization.weights.scale=median"}},
+		"6 rows do not divide into bytes of 4":                                                                                                        {PackedHuggingFace, options, []string{"model.dim=24", "model.kv_heads=1"}},
+	} {
+		r := opened(t, fakeRun(t, c.assignments...))
+		path := filepath.Join(t.TempDir(), "out")
+		if _, err := r.Write(path, c.f, c.o); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want it to say %q", err, says)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s: a refused export left something behind", says)
+		}
+	}
+}
+
+func TestHuggingFaceFolder(t *testing.T) {
+	r := opened(t, fakeRun(t, "model.sub_norms=false", "model.head_dim=16", "model.tied_head=false", "model.rope_base=500000"))
+	dir := filepath.Join(t.TempDir(), "hf")
+	if _, err := r.Write(dir, HuggingFace, options); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Architectures []string `json:"architectures"`
+		HeadDim       int      `json:"head_dim"`
+		Theta         float64  `json:"rope_theta"`
+		Tied          bool     `json:"tie_word_embeddings"`
+		Quantization  struct {
+			Mode string `json:"quantization_mode"`
+		} `json:"quantization_config"`
+	}
+	if err := json.Unmarshal(text, &c); err != nil || c.Architectures[0] != "LlamaForCausalLM" || c.HeadDim != 16 || c.Theta != 500000 || c.Tied || c.Quantization.Mode != "online" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	f, err := safetensors.Open(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if f.Metadata("format") != "pt" || !f.Has("lm_head.weight") || f.Has("model.layers.0.self_attn.attn_sub_norm.weight") {
+		t.Errorf("format %q, tensors %v", f.Metadata("format"), f.Tensors())
+	}
+	card, _ := os.ReadFile(filepath.Join(dir, "README.md"))
+	for _, want := range []string{"# fake", "BitNet b1.58", "| trained | 30 steps", "perplexity 244.69"} {
+		if !strings.Contains(string(card), want) {
+			t.Errorf("the card lacks %q:\n%s", want, card)
+		}
+	}
+	os.WriteFile(filepath.Join(dir, "model.safetensors.index.json"), []byte("{}"), 0o644)
+	if _, err := r.Write(dir, HuggingFace, options); err == nil || !strings.Contains(err.Error(), "belongs to another model") {
+		t.Errorf("beside the index of a model in several files: %v", err)
+	}
+}
+
+// A reader of merges, written from the rule of byte-level BPE: the pair of the
+// lowest rank merges first. What is left and is no token is dropped.
+func mergeAll(merges, tokens []string, text string) []int32 {
+	rank := map[string]int{}
+	for i, m := range merges {
+		rank[m] = i
+	}
+	var symbols []string
+	for _, b := range []byte(text) {
+		symbols = append(symbols, string(byteCharacter(b)))
+	}
+	for {
+		best, at := math.MaxInt, -1
+		for i := range len(symbols) - 1 {
+			if r, ok := rank[symbols[i]+" "+symbols[i+1]]; ok && r < best {
+				best, at = r, i
+			}
+		}
+		if at < 0 {
+			break
+		}
+		symbols = slices.Replace(symbols, at, at+2, symbols[at]+symbols[at+1])
+	}
+	var ids []int32
+	for _, s := range symbols {
+		if id := slices.Index(tokens, s); id >= 0 {
+			ids = append(ids, int32(id))
+		}
+	}
+	return ids
+}
+
+// byteCharacter writes a byte as GPT-2 does.
+func byteCharacter(b byte) rune {
+	bytes, err := data.NewBytes(false)
+	if err != nil {
+		panic(err)
+	}
+	parts, _ := bytes.ByteLevel()
+	return []rune(parts.Tokens[b])[0]
+}
+
+// The merges of characters and bytes give our ids, also for text with
+// characters that the vocabulary lacks.
+func TestGGUFMerges(t *testing.T) {
+	text := "aé世 \U0001f600é\x00b世ñc"
+	path := filepath.Join(t.TempDir(), "t.txt")
+	if err := os.WriteFile(path, []byte(strings.Repeat("aé世 \U0001f600 b", 200)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{data.Char, data.Byte} {
+		c := data.DefaultConfig()
+		c.Path, c.Tokenizer.Kind = path, kind
+		d, err := data.Open(t.Context(), c, t.TempDir(), func(string, int64, int64) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts, err := d.Tokenizer.ByteLevel()
+		d.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		merges := ggufMerges(parts)
+		tokens, types := ggufTokens(parts, len(parts.Tokens)+1)
+		if got, want := mergeAll(merges, tokens, text), d.Tokenizer.Encode(nil, []byte(text)); !slices.Equal(got, want) || len(want) < 7 {
+			t.Errorf("%s: ids %v, want %v", kind, got, want)
+		}
+		if last := len(tokens) - 1; types[last] != unusedToken || tokens[last] == "" {
+			t.Errorf("the row without a token is %q of type %d", tokens[last], types[last])
+		}
+		if len(merges) == 0 {
+			t.Errorf("%s: no merges, which llama.cpp refuses", kind)
+		}
+	}
+}
+
+// Streaming formats do not hold the weights.
+func TestWriteLeavesWeightsOnDisk(t *testing.T) {
+	r := opened(t, fakeRun(t))
+	if _, err := r.Write(filepath.Join(t.TempDir(), "m"), SafeTensors, options); err != nil || r.Weights != nil {
+		t.Errorf("weights in memory: %v, %v", r.Weights != nil, err)
+	}
+	p := r.Model.Parameters()[0]
+	if p.Kind != arch.Embedding {
+		t.Fatal(p)
+	}
+	os.WriteFile(r.Checkpoint, []byte("gone"), 0o644)
+	path := filepath.Join(t.TempDir(), "m")
+	if _, err := r.Write(path, GGUF, options); err == nil || !strings.Contains(err.Error(), "last.safetensors") {
+		t.Errorf("a checkpoint that is gone: %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a failed export left a file")
+	}
+}

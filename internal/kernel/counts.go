@@ -1,0 +1,53 @@
+package kernel
+
+import "math"
+
+// Histograms, for one goroutine. An increment waits for an earlier one of the
+// same place to reach memory, which limits them to about one element in three
+// cycles; what is written here keeps everything else, above all branches, out
+// of the way.
+
+// MagnitudeBins is the number of bins of [CountMagnitudes], and MagnitudeShift
+// the number of bits of a float32 that they leave out: bin i holds what is not
+// below math.Float32frombits(i<<MagnitudeShift). That is 256 bins to each power
+// of two. From MagnitudeBins-256 on they hold infinities and NaNs.
+const (
+	MagnitudeShift = 23 - 8
+	MagnitudeBins  = 1 << (31 - MagnitudeShift)
+)
+
+// CountMagnitudes adds the elements of x to the counts of their magnitudes,
+// and returns the largest; NaN counts as above infinity.
+func CountMagnitudes(counts *[MagnitudeBins]uint64, x []float32) float32 {
+	var largest uint32
+	for _, v := range x {
+		bits := math.Float32bits(v) &^ (1 << 31)
+		largest = max(largest, bits)
+		counts[bits>>MagnitudeShift]++
+	}
+	return math.Float32frombits(largest)
+}
+
+// CountLinear adds the elements of x, none of them NaN, to a histogram with
+// bins of equal width 1/inv: bin int(|x|*inv) of bins = len(counts)/2, the last
+// for all beyond; in the first half of counts if the sign bit is clear, in the
+// second if it is set.
+func CountLinear(counts []uint64, x []float32, inv float64) {
+	bins := uint64(len(counts) / 2)
+	for _, v := range x {
+		bits := math.Float32bits(v)
+		magnitude := math.Float32frombits(bits &^ (1 << 31))
+		bin := uint64(int64(float64(magnitude) * inv)) // where that overflows, it is above all bins
+		counts[min(bin, bins-1)+bins*uint64(bits>>31)]++
+	}
+}
+
+// MinMax returns the least and the largest element of x, which is not empty;
+// both are NaN if any is.
+func MinMax(x []float32) (lo, hi float32) {
+	lo, hi = x[0], x[0]
+	for _, v := range x {
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	return lo, hi
+}

@@ -1,0 +1,76 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestCountMagnitudes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	x := append(odd(rng, 5000, 0), 0, 1e-45, -math.MaxFloat32, 1, -1.00390625, 1.00390624)
+	var counts [MagnitudeBins]uint64
+	if got := CountMagnitudes(&counts, x); got != math.MaxFloat32 {
+		t.Errorf("largest magnitude %v", got)
+	}
+	for i, n := range counts {
+		if n == 0 {
+			continue
+		}
+		lo, hi := math.Float32frombits(uint32(i)<<MagnitudeShift), math.Float32frombits(uint32(i+1)<<MagnitudeShift)
+		var want uint64
+		for _, v := range x {
+			if a := max(v, -v); a >= lo && a < hi {
+				want++
+			}
+		}
+		if n != want {
+			t.Errorf("bin %d from %v to %v: %d, want %d", i, lo, hi, n, want)
+		}
+	}
+	inf, nan := float32(math.Inf(-1)), float32(math.NaN())
+	if got := CountMagnitudes(&counts, []float32{1, inf}); got != -inf || counts[MagnitudeBins-256] != 1 {
+		t.Errorf("an infinity: largest %v, counted %d times", got, counts[MagnitudeBins-256])
+	}
+	if got := CountMagnitudes(&counts, []float32{inf, nan, 1}); got == got {
+		t.Errorf("a NaN: largest %v", got)
+	}
+}
+
+func TestCountLinear(t *testing.T) {
+	counts := make([]uint64, 8)
+	CountLinear(counts, []float32{0, 0.4, 0.5, -0.5, 0.99, 1, -1.5, 7, -1e30, -0.1}, 2)
+	for i, want := range []uint64{2, 2, 1, 1, 1, 1, 0, 2} {
+		if counts[i] != want {
+			t.Errorf("bin %d: %d, want %d", i, counts[i], want)
+		}
+	}
+}
+
+func TestMinMax(t *testing.T) {
+	lo, hi := MinMax([]float32{3, -7, 2, 9, -1})
+	if lo != -7 || hi != 9 {
+		t.Errorf("%v to %v", lo, hi)
+	}
+	if lo, hi := MinMax([]float32{1, float32(math.NaN()), 2}); lo == lo || hi == hi {
+		t.Errorf("with a NaN: %v to %v", lo, hi)
+	}
+}
+
+func BenchmarkCounts(b *testing.B) {
+	x := gaussian[float32](rand.New(rand.NewPCG(1, 2)), 4<<20)
+	var magnitudes [MagnitudeBins]uint64
+	linear := make([]uint64, 2*2048)
+	for name, f := range map[string]func(){
+		"Magnitudes": func() { CountMagnitudes(&magnitudes, x) },
+		"Linear":     func() { CountLinear(linear, x, 2048/6.0) },
+		"MinMax":     func() { MinMax(x) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(4 * len(x)))
+			for b.Loop() {
+				f()
+			}
+		})
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !amd64 || purego
+
+package kernel
+
+var dotTiles [VNNI + 1]dotTile

@@ -1,0 +1,277 @@
+package layers
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"trefoil/nn"
+	"trefoil/quant"
+)
+
+var (
+	perRow   = &quant.Config{Bits: 8, Granularity: quant.PerChannel}
+	fourBits = &quant.Config{Bits: 4, Granularity: quant.PerChannel}
+)
+
+// specs are the ways to quantize that have a packed form.
+var specs = []Spec{
+	{Weights: &quant.Config{}, Activations: perRow},
+	{Weights: &quant.Config{Scale: quant.TWN, Granularity: quant.PerChannel}, Activations: fourBits},
+	{Weights: &quant.Config{Bits: 1}, Activations: perRow},
+	{Weights: &quant.Config{Bits: 1, Scale: quant.Centred, Granularity: quant.PerChannel}, Activations: perRow},
+	{Weights: &quant.Config{Bits: 2, Scale: quant.LSQ, Granularity: quant.PerChannel}, Activations: perRow},
+	{Weights: &quant.Config{Bits: 2, Scale: quant.SEQ}, Activations: perRow},
+	{Weights: &quant.Config{Bits: 3, Scale: quant.MSE}, PACT: 4},
+	{Weights: &quant.Config{Bits: 4, Granularity: quant.PerChannel, ScaleType: quant.PowerOfTwo}, Activations: perRow},
+	{Weights: &quant.Config{Bits: 8}, Activations: perRow},
+}
+
+// grouped is a spec for rows of 24 weights.
+var grouped = Spec{Weights: &quant.Config{Bits: 4, Granularity: quant.PerGroup, Group: 8}, Activations: perRow}
+
+// images adds an input of non-negative numbers to a graph, as ReLU gives.
+func images(g *G.ExprGraph, shape ...int) (*G.Node, []float32) {
+	x := make([]float32, tensor.Shape(shape).TotalSize())
+	dense := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(x))
+	return G.NewTensor(g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName("x"), G.WithValue(dense)), x
+}
+
+// redraw gives weights and input new random values.
+func redraw(seed uint64, l *Quantized, x []float32) {
+	r := rand.New(rand.NewPCG(seed, 3))
+	for i := range x {
+		x[i] = float32(max(0, r.NormFloat64()*float64(1+seed%5)))
+	}
+	w := l.Weight.Data()
+	for i := range w {
+		w[i] = float32(r.NormFloat64() / float64(1+seed%7))
+	}
+	if l.scales != nil {
+		for i := range l.scales.Data() {
+			l.scales.Data()[i] = float32(0.05 + r.Float64())
+		}
+	}
+	if l.clip != nil {
+		l.clip.Data()[0] = float32(0.5 + 3*r.Float64())
+	}
+}
+
+// A frozen linear layer gives the bits of the one in the graph.
+func TestFrozenLinearEqualsGraph(t *testing.T) {
+	const tokens, in, out = 5, 24, 11
+	for _, spec := range append(slices.Clone(specs), grouped) {
+		t.Run(fmt.Sprintf("%+v", spec.Weights), func(t *testing.T) {
+			g := G.NewGraph()
+			l := NewLinear(g, "layer", in, out, Init{1, 1})
+			if err := l.Quantize(spec); err != nil {
+				t.Fatal(err)
+			}
+			x, values := images(g, tokens, in)
+			y, err := l.Forward(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			vm := G.NewTapeMachine(g)
+			defer vm.Close()
+			got := make([]float32, tokens*out)
+			for seed := range uint64(1000) {
+				redraw(seed, &l.Quantized, values)
+				if err := vm.RunAll(); err != nil {
+					t.Fatal(err)
+				}
+				vm.Reset()
+				frozen, input, err := l.Freeze()
+				if err != nil {
+					t.Fatal(err)
+				}
+				frozen.Apply(got, values, tokens, input)
+				if want := y.Value().Data().([]float32); !slices.Equal(got, want) {
+					t.Fatalf("seed %d: packed %v, graph %v", seed, got, want)
+				}
+			}
+		})
+	}
+}
+
+// So does a frozen convolution.
+func TestFrozenConv2DEqualsGraph(t *testing.T) {
+	const batch, height, width, in, out = 2, 6, 5, 3, 7
+	for _, spec := range specs {
+		t.Run(fmt.Sprintf("%+v", spec.Weights), func(t *testing.T) {
+			g := G.NewGraph()
+			c := NewConv2D(g, "layer", in, out, 3, nn.Window{Stride: 2, Padding: 1}, Init{1, 1})
+			if err := c.Quantize(spec); err != nil {
+				t.Fatal(err)
+			}
+			x, values := images(g, batch, height, width, in)
+			y, err := c.Forward(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			vm := G.NewTapeMachine(g)
+			defer vm.Close()
+			codes, scales := make([]int8, len(values)), make([]float32, batch)
+			got := make([]float32, y.Shape().TotalSize())
+			for seed := range uint64(1000) {
+				redraw(seed, &c.Quantized, values)
+				if err := vm.RunAll(); err != nil {
+					t.Fatal(err)
+				}
+				vm.Reset()
+				frozen, input, err := c.Freeze()
+				if err != nil {
+					t.Fatal(err)
+				}
+				input.Quantize(codes, scales, values, batch, len(values)/batch)
+				if err := frozen.Multiply(got, codes, scales, height, width); err != nil {
+					t.Fatal(err)
+				}
+				if want := y.Value().Data().([]float32); !slices.Equal(got, want) {
+					t.Fatalf("seed %d: packed %v, graph %v", seed, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestFreezeErrors(t *testing.T) {
+	for want, spec := range map[string]Spec{
+		"weights are not quantized":                    {Activations: perRow},
+		"input is not quantized":                       {Weights: &quant.Config{}},
+		"layer: the input's quantizer has no packed":   {Weights: &quant.Config{}, Activations: &quant.Config{Bits: 8, Scheme: quant.Affine}},
+		"zero points cannot be packed":                 {Weights: &quant.Config{Bits: 4, Scheme: quant.Affine}, Activations: perRow},
+		"scales along an inner axis or of blocks cann": {Weights: &quant.Config{Bits: 4, Granularity: quant.PerChannel, Axis: 1}, Activations: perRow},
+	} {
+		l := NewLinear(G.NewGraph(), "layer", 6, 4, Init{1, 1})
+		if err := l.Quantize(spec); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := l.Freeze(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "layer: ") {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+func TestSwap(t *testing.T) {
+	g := G.NewGraph()
+	m, err := NewTransformer(g, small(), false, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := Swap(m, "blocks.1.ffn.*", Spec{Weights: &quant.Config{Bits: 4, Scale: quant.LSQ, Granularity: quant.PerChannel}, Activations: perRow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"blocks.1.ffn.gate", "blocks.1.ffn.up", "blocks.1.ffn.down"}; !slices.Equal(names, want) {
+		t.Errorf("swapped %v, want %v", names, want)
+	}
+	for i, b := range m.Blocks {
+		f := b.FeedForward
+		if quantized := f.Up.Weights != nil && f.Up.Activations != nil; quantized != (i == 1) || b.Attention.Q.Weights != nil {
+			t.Errorf("block %d: quantized %v", i, quantized)
+		}
+	}
+	up := m.Blocks[1].FeedForward.Up
+	if p := up.Parameters(); len(p) != 2 || p[1].Name != "blocks.1.ffn.up.scales" || !slices.Equal(p[1].Shape, []int{small().FF}) {
+		t.Errorf("parameters %v, want the weight and a scale for each of %d outputs", p, small().FF)
+	}
+	if !slices.Contains(m.Parameters(), up.Parameters()[1]) {
+		t.Error("the model does not list the learned scales among its parameters")
+	}
+	if _, err := SwapBack(m, "*.up"); err != nil {
+		t.Fatal(err)
+	}
+	if up.Weights != nil || up.Activations != nil || len(up.Parameters()) != 1 {
+		t.Error("the layer is still quantized")
+	}
+	for pattern, want := range map[string]string{"blocks.7.*": "names no layer", "blocks.[": "not a pattern"} {
+		if _, err := Swap(m, pattern, Spec{}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), pattern) {
+			t.Errorf("%s: error %v, want %q", pattern, err, want)
+		}
+	}
+	for want, spec := range map[string]Spec{
+		"blocks.0.attention.q: weights: quantizer: bits": {Weights: &quant.Config{Bits: 9}},
+		"choose one":   {Activations: perRow, PACT: 4},
+		"use PACT":     {Activations: &quant.Config{Bits: 4, Scale: quant.LSQ}},
+		"groups of 5 ": {Weights: &quant.Config{Bits: 4, Scale: quant.LSQ, Granularity: quant.PerGroup, Group: 5}},
+	} {
+		if _, err := Swap(m, "blocks.0.attention.q", spec); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// A convolutional network learns through its quantizers: every parameter gets
+// a gradient, that of a learned scale and clip among them.
+func TestConvNetGradients(t *testing.T) {
+	for _, spec := range []*Spec{nil, {Weights: &quant.Config{Bits: 3, Scale: quant.LSQ}, PACT: 4}, {Weights: &quant.Config{}, Activations: perRow}} {
+		g := G.NewGraph()
+		n, err := NewConvNet(g, ConvNetConfig{Height: 8, Width: 9, Channels: 2, Filters: []int{6, 8}, Hidden: 24, Classes: 3}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec != nil {
+			if _, err := Swap(n, "*", *spec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x, pixels := NewImages(g, "images", 4, 8, 9, 2)
+		r := rand.New(rand.NewPCG(1, 1))
+		for i := range pixels {
+			pixels[i] = float32(r.Float64())
+		}
+		targets, labels := NewIDs(g, "targets", 4)
+		copy(labels, []int32{0, 1, 2, 1})
+		logits, err := n.Forward(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loss, err := nn.CrossEntropy(logits, targets, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var nodes G.Nodes
+		for _, p := range n.Parameters() {
+			nodes = append(nodes, p.Node)
+		}
+		if _, err := G.Grad(loss, nodes...); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range n.Quantizable() {
+			if l.clip != nil {
+				l.clip.Data()[0] = 0.4 // some inputs are beyond it
+			}
+		}
+		vm := G.NewTapeMachine(g)
+		defer vm.Close()
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range n.Parameters() {
+			d, err := p.Gradient()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(d, func(v float32) bool { return v != 0 }) {
+				t.Errorf("%+v: the gradient of %s is zero", spec, p.Name)
+			}
+		}
+	}
+	if _, err := NewConvNet(G.NewGraph(), ConvNetConfig{Height: 3, Width: 8, Channels: 1, Filters: []int{3, 4}, Hidden: 5, Classes: 3}, 1); err == nil || !strings.Contains(err.Error(), "3 x 8 x 1") {
+		t.Errorf("an image that is pooled away: %v", err)
+	}
+	n, err := NewConvNet(G.NewGraph(), ConvNetConfig{Height: 8, Width: 8, Channels: 1, Hidden: 5, Classes: 3}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ := NewImages(n.Hidden.Weight.Node.Graph(), "x", 2, 8, 9, 1)
+	if _, err := n.Forward(x); err == nil || !strings.Contains(err.Error(), "(2, 8, 9, 1)") || !strings.Contains(err.Error(), "8, 8, 1") {
+		t.Errorf("images of another size: %v", err)
+	}
+}

@@ -1,0 +1,128 @@
+package nn
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+
+	"trefoil/internal/kernel"
+	"trefoil/quant"
+)
+
+// ActivationQuantizer is the quantizer of activations. But for Rule, Learned
+// and Estimator, its fields are read at each run of the graph. The zero value
+// leaves the activations as they are: set Bits to 8 and Lambda to 1 for b1.58.
+type ActivationQuantizer struct {
+	// Rule turns activations into codes; nil means absmax by Bits.
+	Rule quant.Quantizer
+	// Learned is as in [WeightQuantizer].
+	Learned *G.Node
+	// Bits is the width of a code where Rule is nil, 2 to 8; anything else
+	// means float.
+	Bits int
+	// Estimator is the derivative used for rounding; empty means the one that
+	// fits Rule, which is identity for absmax.
+	Estimator quant.Estimator
+	// Lambda blends: the node's value is X + Lambda (Q(X) - X).
+	Lambda float64
+	// GradientBits is the precision of the backward products of the linear
+	// layers that read the node, where the codes are exact: 16 rounds the
+	// gradient to 16 bits and multiplies integers, anything else takes float
+	// products.
+	GradientBits int
+}
+
+func (q *ActivationQuantizer) now() moment { return moment{lambda: q.Lambda} }
+
+func (q *ActivationQuantizer) gradientBits() int { return q.GradientBits }
+
+func (q *ActivationQuantizer) enabled() bool {
+	return q.Bits >= 2 && q.Bits <= 8 && q.Lambda != 0
+}
+
+func (q *ActivationQuantizer) exact() bool { return q.enabled() && q.Lambda == 1 }
+
+// FakeQuantActivation returns a node of x's shape, [tokens, in] or
+// [batch, height, width, channels], with the value X + lambda (Q(X) - X), Q
+// symmetric with one scale for each token or image: scale =
+// max|x|/(2^(bits-1)-1) and code = clamp(round(x/scale))
+// (arXiv:2402.17764, section 2), unless q.Rule says otherwise. The gradient
+// passes by q.Estimator. About the float values, see [FakeQuantWeight].
+func FakeQuantActivation(x *G.Node, q *ActivationQuantizer) (*G.Node, error) {
+	const name = "FakeQuantActivation"
+	if !isBatch(x) {
+		return nil, shapeError(name, "x [tokens, in] or [batch, height, width, channels]", x)
+	}
+	if err := q.Estimator.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if q.Rule != nil {
+		return fakeQuantByRule(name, x, rule{q.Rule, q.Learned, q.Estimator, q.now, q.gradientBits})
+	}
+	return byType(name, x,
+		func() (*G.Node, error) { return fakeQuantActivation[float32](x, q) },
+		func() (*G.Node, error) { return fakeQuantActivation[float64](x, q) })
+}
+
+func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.Node, error) {
+	shape := x.Shape()
+	rows := shape[0]
+	cols := shape.TotalSize() / rows
+	o, y := newOp[F]("FakeQuantActivation", shape...)
+	c := &integers[F]{codes: make([]int8, len(y)), scales: make([]F, rows), exact: q.exact, gradientBits: q.gradientBits}
+	c.maxCode = func() int {
+		if !q.exact() {
+			return 0
+		}
+		return quant.MaxCode(q.Bits)
+	}
+	o.integers = c
+	var readers readers
+	o.run = func(in []G.Value) error {
+		x := values[F](in[0])
+		if !q.enabled() {
+			copy(y, x)
+			return nil
+		}
+		if !c.written {
+			kernel.QuantizeRows(c.codes, c.scales, x, rows, cols, quant.MaxCode(q.Bits))
+		}
+		c.written = false
+		if q.Lambda == 1 {
+			if readers.wantValues() {
+				kernel.DequantizeRows(y, c.codes, c.scales, rows, cols)
+			}
+			return nil
+		}
+		for r := range rows {
+			lo, hi := r*cols, (r+1)*cols
+			blend(y[lo:hi], x[lo:hi], c.codes[lo:hi], c.scales[r], F(q.Lambda))
+		}
+		return nil
+	}
+	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
+		if isIdentity(q.Estimator) {
+			return G.Nodes{grad}, nil
+		}
+		back, dx := newOp[F]("FakeQuantActivationGrad", shape...)
+		back.run = func(in []G.Value) error {
+			grad, x := values[F](in[0]), values[F](in[1])
+			if !q.enabled() {
+				copy(dx, grad)
+				return nil
+			}
+			top := float64(quant.MaxCode(q.Bits))
+			kernel.Parallel(rows, func(r int) {
+				lo, hi := r*cols, (r+1)*cols
+				backward(q.Estimator, dx[lo:hi], grad[lo:hi], x[lo:hi], float64(c.scales[r]), q.Lambda, -top-1, top)
+			})
+			return nil
+		}
+		back.codesOnly = always
+		gradX, err := back.apply(grad, in[0], out)
+		return G.Nodes{gradX}, err
+	}
+	var err error
+	readers.node, err = o.apply(x)
+	return readers.node, err
+}

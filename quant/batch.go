@@ -1,0 +1,78 @@
+package quant
+
+import (
+	"context"
+	"fmt"
+)
+
+// An Input is one tensor of a batch.
+type Input struct {
+	Values []float32 // row-major
+	Shape  []int
+}
+
+// A Batch holds quantized tensors that share their buffers: one for all codes,
+// one for all scales, one for all zero points. The zero value is ready for
+// use.
+type Batch struct {
+	Tensors []Tensor
+
+	codes  []int8
+	scales []float32
+	zeros  []int8
+}
+
+// QuantizeBatch makes b the quantized form of the inputs, in their order, and
+// uses its buffers again. Progress and cancellation are those of
+// [Scalar.QuantizeContext], over all inputs together; an error names the input.
+func (q *Scalar) QuantizeBatch(ctx context.Context, b *Batch, inputs []Input, progress func(done, total int)) error {
+	if err := b.prepare(q, inputs); err != nil {
+		return err
+	}
+	before := 0
+	for i, in := range inputs {
+		if err := q.QuantizeContext(ctx, &b.Tensors[i], in.Values, b.after(before, progress), in.Shape...); err != nil {
+			return fmt.Errorf("input %d of %d: %w", i, len(inputs), err)
+		}
+		before += len(in.Values)
+	}
+	return nil
+}
+
+// after returns the progress of an input with as many elements before it.
+func (b *Batch) after(before int, progress func(done, total int)) func(done, total int) {
+	if progress == nil {
+		return nil
+	}
+	return func(done, _ int) { progress(before+done, len(b.codes)) }
+}
+
+// prepare divides the buffers among the tensors.
+func (b *Batch) prepare(q *Scalar, inputs []Input) error {
+	codes, scales := 0, 0
+	for i, in := range inputs {
+		l, err := q.config.Layout(in.Shape...)
+		if err != nil {
+			return fmt.Errorf("input %d of %d: %w", i, len(inputs), err)
+		}
+		codes, scales = codes+l.Groups*l.Size(), scales+l.Groups
+	}
+	b.Tensors = resize(b.Tensors, len(inputs))
+	b.codes, b.scales = resize(b.codes, codes), resize(b.scales, scales)
+	if q.config.Scheme == Affine {
+		b.zeros = resize(b.zeros, scales)
+	}
+	codes, scales = 0, 0
+	for i, in := range inputs {
+		l, _ := q.config.Layout(in.Shape...)
+		t, n := &b.Tensors[i], l.Groups*l.Size()
+		t.Codes = b.codes[codes : codes+n : codes+n]
+		t.Scales = b.scales[scales : scales+l.Groups : scales+l.Groups]
+		t.Zeros = nil
+		if q.config.Scheme == Affine {
+			t.Zeros = b.zeros[scales : scales+l.Groups : scales+l.Groups]
+		}
+		codes, scales = codes+n, scales+l.Groups
+	}
+	return nil
+}

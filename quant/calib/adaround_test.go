@@ -1,0 +1,96 @@
+package calib
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"trefoil/internal/kernel"
+	"trefoil/quant"
+)
+
+// correlated returns a layer whose inputs are correlated, which is what
+// AdaRound makes use of.
+func correlated(out, in, rows int) Layer {
+	r := rand.New(rand.NewPCG(11, 12))
+	l := Layer{Weight: make([]float32, out*in), Inputs: make([]float32, rows*in), Out: out, In: in}
+	for i := range l.Weight {
+		l.Weight[i] = float32(r.NormFloat64())
+	}
+	for t := range rows {
+		common := r.NormFloat64()
+		for i := range in {
+			l.Inputs[t*in+i] = float32(common + 0.5*r.NormFloat64())
+		}
+	}
+	return l
+}
+
+// outputError is the mean squared change of the layer's output.
+func outputError(l Layer, t *quant.Tensor) float64 {
+	rows := len(l.Inputs) / l.In
+	want, got := make([]float32, rows*l.Out), make([]float32, rows*l.Out)
+	kernel.GemmNT(want, l.Inputs, l.Weight, rows, l.Out, l.In, false)
+	kernel.GemmNT(got, l.Inputs, t.Values(), rows, l.Out, l.In, false)
+	sum := 0.0
+	for i := range got {
+		d := float64(got[i] - want[i])
+		sum += d * d
+	}
+	return sum / float64(len(got))
+}
+
+func TestAdaRoundBeatsNearest(t *testing.T) {
+	l := correlated(16, 48, 128)
+	for _, c := range []quant.Config{
+		{}, {Bits: 2}, {Bits: 4, Granularity: quant.PerChannel}, {Bits: 4, Scheme: quant.Affine, Granularity: quant.PerGroup, Group: 16},
+	} {
+		q, err := quant.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nearest, err := q.Quantize(l.Weight, l.Out, l.In)
+		if err != nil {
+			t.Fatal(err)
+		}
+		learned, err := AdaRound(context.Background(), l, c, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, after := outputError(l, nearest), outputError(l, learned)
+		t.Logf("%v bits %s: output error %.4g with nearest, %.4g with AdaRound", c.Bits, c.Granularity, before, after)
+		if after > 0.5*before {
+			t.Errorf("%+v: output error %v, with rounding to nearest %v", c, after, before)
+		}
+		for i, code := range learned.Codes {
+			if d := int(code) - int(nearest.Codes[i]); d < -1 || d > 1 {
+				t.Fatalf("%+v: weight %d moved by %d codes", c, i, d)
+			}
+		}
+	}
+}
+
+func TestAdaRoundRefuses(t *testing.T) {
+	l := correlated(2, 4, 3)
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := AdaRound(cancelled, l, quant.Config{}, 5); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	short := l
+	short.Inputs = l.Inputs[:5]
+	for name, try := range map[string]func() error{
+		"binary": func() error { _, err := AdaRound(context.Background(), l, quant.Config{Bits: 1}, 5); return err },
+		"threshold": func() error {
+			_, err := AdaRound(context.Background(), l, quant.Config{Scale: quant.TWN}, 5)
+			return err
+		},
+		"short inputs": func() error { _, err := AdaRound(context.Background(), short, quant.Config{}, 5); return err },
+		"no steps":     func() error { _, err := AdaRound(context.Background(), l, quant.Config{}, 0); return err },
+	} {
+		if try() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package quant
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"testing"
+)
+
+// The goldens are what other implementations make of the same numbers; see
+// testdata/goldens.py.
+type goldens struct {
+	Cases []struct {
+		Name, Source string
+		Config       Config
+		Shape        []int
+		Seed         uint64
+		Codes        []int8
+		Scales       []float32
+		Zeros        []int8
+		ULPs         int // of a scale: sums in another order
+	}
+	Gradients []struct {
+		Kind   string
+		Bits   float64
+		Param  float32
+		Y, DX  []float32
+		DParam float64
+	}
+	ACIQ        map[Scale]map[string]float64
+	ACIQBounds  map[Scale]float32 `json:"aciq_bounds"`
+	Hadamard    []float32
+	Smooth      []float32
+	Metrics     Metrics
+	MovingRange [2]float32 `json:"moving_average"`
+}
+
+func readGoldens(t *testing.T) *goldens {
+	t.Helper()
+	b, err := os.ReadFile("testdata/goldens.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := new(goldens)
+	if err := json.Unmarshal(b, g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// numbers returns the input of the goldens: products of two numbers of 10
+// bits with a random sign, exact in float32.
+func numbers(n int, seed uint64) []float32 {
+	out := make([]float32, n)
+	next := func() int {
+		seed = (seed*1103515245 + 12345) % (1 << 31)
+		return int(seed >> 21)
+	}
+	for i := range out {
+		a, b, c := next(), next(), next()
+		out[i] = float32((c%2*2-1)*a*b) / (1 << 18)
+	}
+	return out
+}
+
+func TestGoldens(t *testing.T) {
+	for _, c := range readGoldens(t).Cases {
+		t.Run(c.Name, func(t *testing.T) {
+			x := numbers(len(c.Codes), c.Seed)
+			got := mustQuantize(t, c.Config, x, c.Shape...)
+			for i, s := range got.Scales {
+				if ulps(s, c.Scales[i]) > c.ULPs {
+					t.Fatalf("%s: scale %d is %v, want %v", c.Source, i, s, c.Scales[i])
+				}
+			}
+			if len(got.Scales) != len(c.Scales) || !slices.Equal(got.Zeros, c.Zeros) {
+				t.Errorf("%s: %d scales, want %d; zero points %v, want %v", c.Source, len(got.Scales), len(c.Scales), got.Zeros, c.Zeros)
+			}
+			for i, code := range got.Codes {
+				if code != c.Codes[i] {
+					t.Fatalf("%s: element %d, %v, has the code %d, want %d", c.Source, i, x[i], code, c.Codes[i])
+				}
+			}
+		})
+	}
+}
+
+// ulps is the distance of two positive numbers in units of the last place.
+func ulps(a, b float32) int {
+	return max(int(math.Float32bits(a)), int(math.Float32bits(b))) - min(int(math.Float32bits(a)), int(math.Float32bits(b)))
+}
+
+// near reports whether two numbers agree to a relative tolerance, or are both
+// tiny.
+func near(a, b, tolerance float64) bool {
+	return math.Abs(a-b) <= tolerance*max(math.Abs(a), math.Abs(b), 1e-6)
+}
+
+// The paper prints 1.71, 2.15 and 2.55 sigma for 2, 3 and 4 bits of a normal
+// distribution, 2.83, 3.89 and 5.03 b for a Laplace distribution.
+func TestACIQ(t *testing.T) {
+	g := readGoldens(t)
+	for rule, byBits := range g.ACIQ {
+		for _, bits := range []float64{2, 3, 4, 8} {
+			want := byBits[map[float64]string{2: "2", 3: "3", 4: "4", 8: "8"}[bits]]
+			if got := ACIQ(rule, bits); !near(got, want, 1e-6) {
+				t.Errorf("%s at %v bits: %v, want %v", rule, bits, got, want)
+			}
+		}
+		x := numbers(3000, 7)
+		got := mustQuantize(t, Config{Bits: 4, Scale: rule}, x)
+		if bound := got.Scales[0] * 7; !near(float64(bound), float64(g.ACIQBounds[rule]), 1e-6) {
+			t.Errorf("%s: bound %v, want %v", rule, bound, g.ACIQBounds[rule])
+		}
+	}
+	for bits, want := range map[float64][2]float64{2: {1.71, 2.83}, 3: {2.15, 3.89}, 4: {2.55, 5.03}} {
+		if a, b := ACIQ(ACIQGaussian, bits), ACIQ(ACIQLaplace, bits); math.Abs(a-want[0]) > 0.01 || math.Abs(b-want[1]) > 0.01 {
+			t.Errorf("%v bits: %.3f and %.3f, the paper has %v", bits, a, b, want)
+		}
+	}
+}
+
+// PyTorch differentiates the forward rules, rounding passed straight through.
+func TestLearnedGradients(t *testing.T) {
+	x, dy := numbers(64, 3), numbers(64, 5)
+	l := mustLayout(t, Config{}, 64)
+	for _, c := range readGoldens(t).Gradients {
+		y, dx, dparam := make([]float32, 64), make([]float32, 64), []float32{0}
+		param, grid := []float32{c.Param}, Config{Bits: c.Bits}.Grid()
+		switch c.Kind {
+		case "lsq":
+			LSQForward(y, x, param, l, grid)
+			LSQBackward(dx, dparam, dy, x, param, l, grid)
+		case "seq":
+			SEQForward(y, x, param, l, c.Bits)
+			SEQBackward(dx, dparam, dy, x, param, l, c.Bits)
+		case "pact":
+			PACTForward(y, x, c.Param)
+			dparam[0] = PACTBackward(dx, dy, x, c.Param)
+		}
+		for i := range y {
+			if (dx[i] == 0) != (c.DX[i] == 0) || !near(float64(dx[i]), float64(c.DX[i]), 1e-6) {
+				t.Fatalf("%s at %v bits: gradient of x[%d] is %v, want %v", c.Kind, c.Bits, i, dx[i], c.DX[i])
+			}
+			if !near(float64(y[i]), float64(c.Y[i]), 1e-6) {
+				t.Fatalf("%s at %v bits: y[%d] = %v, want %v", c.Kind, c.Bits, i, y[i], c.Y[i])
+			}
+		}
+		if !near(float64(dparam[0]), c.DParam, 2e-5) {
+			t.Errorf("%s at %v bits: gradient of the parameter %v, want %v", c.Kind, c.Bits, dparam[0], c.DParam)
+		}
+	}
+}
+
+// What is learned is what is encoded.
+func TestLearnedValuesAreThoseOfTheCodes(t *testing.T) {
+	x := numbers(4*50, 13)
+	for _, c := range []Config{{Scale: LSQ}, {Bits: 3, Scale: LSQ}, {Scale: SEQ}, {Bits: 2, Scale: SEQ}, {Bits: 4, Scale: SEQ}} {
+		c.Granularity = PerToken
+		q, l := mustNew(t, c), mustLayout(t, c, 4, 50)
+		bits := q.Config().Bits
+		params, y := []float32{0.25, 0.5, 1, 2}, make([]float32, len(x))
+		dst := &Tensor{Scales: slices.Clone(params)}
+		if c.Scale == LSQ {
+			LSQForward(y, x, params, l, q.Grid())
+		} else {
+			SEQForward(y, x, params, l, bits)
+			for i, alpha := range params {
+				dst.Scales[i] = SEQStep(alpha, bits)
+			}
+		}
+		if err := q.Encode(dst, x, 4, 50); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range dst.Values() {
+			if !near(float64(v), float64(y[i]), 1e-6) {
+				t.Fatalf("%s at %v bits: element %d is %v in training, %v encoded", c.Scale, bits, i, y[i], v)
+			}
+		}
+	}
+}
+
+func mustLayout(t *testing.T, c Config, shape ...int) Layout {
+	t.Helper()
+	l, err := c.Layout(shape...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestOutliersAgainstSciPy(t *testing.T) {
+	g := readGoldens(t)
+	m := numbers(4*16, 9)
+	rotated := slices.Clone(m)
+	if err := Hadamard(rotated, 4, 16); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range rotated {
+		if math.Abs(float64(v-g.Hadamard[i])) > 1e-6 {
+			t.Fatalf("Hadamard: element %d is %v, want %v", i, v, g.Hadamard[i])
+		}
+	}
+	s, err := SmoothScales(ColumnPeaks(m, 4, 16), ColumnPeaks(numbers(8*16, 11), 8, 16), 0.6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range s {
+		if !near(float64(v), float64(g.Smooth[i]), 1e-6) {
+			t.Errorf("SmoothQuant: factor %d is %v, want %v", i, v, g.Smooth[i])
+		}
+	}
+}
+
+func TestMetricsAgainstNumPy(t *testing.T) {
+	x := numbers(64, 3)
+	got, err := Compare(x, mustQuantize(t, Config{Bits: 4}, x))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := readGoldens(t).Metrics
+	for name, pair := range map[string][2]float64{
+		"MSE": {got.MSE, want.MSE}, "SQNR": {got.SQNR, want.SQNR}, "cosine": {got.Cosine, want.Cosine}, "KL": {got.KL, want.KL},
+		"largest error": {got.MaxError, want.MaxError}, "zeros": {got.Zeros, want.Zeros}, "entropy": {got.Entropy, want.Entropy},
+		"effective bits": {got.EffectiveBits, want.EffectiveBits},
+	} {
+		if !near(pair[0], pair[1], 1e-6) {
+			t.Errorf("%s: %v, want %v", name, pair[0], pair[1])
+		}
+	}
+}

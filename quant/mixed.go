@@ -1,0 +1,64 @@
+package quant
+
+import (
+	"errors"
+	"fmt"
+	"path"
+)
+
+// Mixed is a mixed-precision plan: which layers get which quantizer. In YAML
+// it is a list of
+//
+//   - layers: blocks.0.*
+//     quantizer: {bits: 8, granularity: channel}
+type Mixed []MixedRule
+
+// MixedRule gives the layers whose names match a pattern a quantizer. In the
+// pattern * stands for any characters, ? for one and [a-c] for one of a set,
+// as in [path.Match].
+type MixedRule struct {
+	Layers    string `yaml:"layers" json:"layers"`
+	Quantizer Config `yaml:"quantizer" json:"quantizer"`
+}
+
+// Build returns the quantizers of the named layers. The first rule that
+// matches a name decides; a name that none matches has no entry, and stays in
+// float. A pattern that is malformed, or decides about no layer, and a
+// configuration that makes no sense are errors, each with the number of its
+// rule. Layers of one rule share a quantizer.
+func (m Mixed) Build(names []string) (map[string]*Scalar, error) {
+	quantizers := map[string]*Scalar{}
+	var errs []error
+	for i, r := range m {
+		q, err := New(r.Quantizer)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("[%d].quantizer: %w", i, err))
+			continue
+		}
+		switch n, err := r.claim(quantizers, q, names); {
+		case err != nil || r.Layers == "":
+			errs = append(errs, fmt.Errorf("[%d].layers: %q is not a pattern: write it as blocks.0.* or *.ffn.down", i, r.Layers))
+		case n == 0:
+			errs = append(errs, fmt.Errorf("[%d].layers: %q decides about no layer: earlier rules take all it matches, or nothing does", i, r.Layers))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return quantizers, nil
+}
+
+// claim gives q to the names that match and have none yet, and counts them.
+func (r MixedRule) claim(quantizers map[string]*Scalar, q *Scalar, names []string) (claimed int, err error) {
+	for _, name := range names {
+		matched, err := path.Match(r.Layers, name)
+		if err != nil {
+			return claimed, err
+		}
+		if _, taken := quantizers[name]; matched && !taken {
+			quantizers[name] = q
+			claimed++
+		}
+	}
+	return claimed, nil
+}

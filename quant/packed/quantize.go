@@ -1,0 +1,110 @@
+package packed
+
+import (
+	"fmt"
+
+	"trefoil/internal/kernel"
+	"trefoil/quant"
+)
+
+// Quantize returns x [rows, cols], quantized by q and packed: see
+// [Matrix.Quantize].
+func Quantize(f Format, q *quant.Scalar, x []float32, rows, cols int) (*Matrix, error) {
+	m := new(Matrix)
+	if err := m.Quantize(f, q, x, rows, cols); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Quantize makes m hold x [rows, cols], quantized by q and packed, in the
+// storage of what it held before. Codes and scales are those of
+// [quant.Scalar.QuantizeInto].
+//
+// Quantizers whose scale is absmean or absmax, of type float32 and rounding
+// half to even, go from float32 to packed codes piece by piece, without a byte
+// a code in between. The scale of b1.58 is that of kernel.AbsMean.
+func (m *Matrix) Quantize(f Format, q *quant.Scalar, x []float32, rows, cols int) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	if n, err := elements([]int{rows, cols}); err != nil || n != len(x) {
+		return fmt.Errorf("%d elements for a matrix of shape [%d %d]: need positive sizes that give so many", len(x), rows, cols)
+	}
+	grid := q.Grid()
+	if !f.holds(int8(grid.Min)) || !f.holds(int8(grid.Max)) {
+		return fmt.Errorf("codes from %d to %d do not fit %v: choose a format of more bits", grid.Min, grid.Max, f)
+	}
+	if group, ok := fusible(q, rows, cols); ok && f != Bits1 {
+		m.format, m.rows, m.cols, m.group = f, rows, cols, group
+		if m.fused(q, x) {
+			return nil
+		}
+	}
+	var t quant.Tensor
+	if err := q.QuantizeInto(&t, x, rows, cols); err != nil {
+		return err
+	}
+	packed, err := FromTensor(f, &t)
+	if err != nil {
+		return err
+	}
+	*m = *packed
+	return nil
+}
+
+// fusible tells whether the quantizer is one that fused knows, and how many
+// consecutive elements share a scale.
+func fusible(q *quant.Scalar, rows, cols int) (group int, ok bool) {
+	c := q.Config()
+	l, err := c.Layout(rows, cols)
+	ok = err == nil && l.Runs == 1 && q.Grid().Step == 1 && c.Scheme == quant.Symmetric &&
+		(c.Scale == quant.AbsMean || c.Scale == quant.AbsMax) &&
+		c.Rounding == quant.HalfEven && c.ScaleType == quant.Float32
+	return l.Run, ok
+}
+
+// fused quantizes in two steps: the bounds of all groups, then the codes. It
+// reports whether all scales are finite; if not, m is of no use.
+func (m *Matrix) fused(q *quant.Scalar, x []float32) bool {
+	m.packed = resize(m.packed, m.format.Bytes(len(x)))
+	m.scales = resize(m.scales, len(x)/m.group)
+	grid, rule := q.Grid(), q.Config().Scale
+	if m.format == Bits8 && m.group == m.cols && rule == quant.AbsMax && grid.Min == -grid.Max-1 {
+		kernel.QuantizeRowsBytes(m.packed, m.scales, x, m.rows, m.cols) // while a row is in the cache
+		return kernel.FirstNonFinite(m.scales) < 0
+	}
+	m.bounds(rule, x)
+	if kernel.FirstNonFinite(m.scales) >= 0 {
+		return false
+	}
+	kernel.Packing(m.format).QuantizePacked(m.packed, x, m.scales, m.group, float32(grid.Min), float32(grid.Max))
+	if top := float32(grid.Max); top > 1 {
+		for i := range m.scales {
+			m.scales[i] /= top
+		}
+	}
+	return true
+}
+
+// bounds writes what the largest code stands for to the scales.
+func (m *Matrix) bounds(rule quant.Scale, x []float32) {
+	switch {
+	case rule == quant.AbsMean && len(m.scales) == 1:
+		m.scales[0] = kernel.AbsMean(x)
+	case rule == quant.AbsMean:
+		kernel.GroupAbsMean(m.scales, x, m.group)
+	case len(m.scales) == 1:
+		m.scales[0] = kernel.AbsMax(x)
+	default:
+		kernel.GroupAbsMax(m.scales, x, m.group)
+	}
+}
+
+// resize returns s with n elements, of arbitrary content.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}

@@ -1,0 +1,346 @@
+package quant
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// anyConfig draws a configuration that is valid, for a shape that fits it.
+func anyConfig(t *rapid.T) (Config, []int) {
+	c := Config{
+		Bits:      rapid.SampledFrom([]float64{1, 1.58, 2, 3, 4, 5, 6, 7, 8}).Draw(t, "bits"),
+		ScaleType: rapid.SampledFrom(ScaleTypes()).Draw(t, "type"),
+		Rounding:  HalfEven, Scheme: Symmetric, Codes: Full,
+		Granularity: rapid.SampledFrom(Granularities()).Draw(t, "granularity"),
+		Axis:        rapid.IntRange(-3, 2).Draw(t, "axis"),
+	}
+	if c.Bits >= 2 {
+		c.Scheme = rapid.SampledFrom(Schemes()).Draw(t, "scheme")
+		c.Codes = rapid.SampledFrom(CodeRanges()).Draw(t, "codes")
+	}
+	c.Scale = rapid.SampledFrom(ScalesFor(c.Bits, c.Scheme)).Draw(t, "scale")
+	if c.Scale == SEQ {
+		c.Codes, c.Bits = Full, min(c.Bits, 7)
+	}
+	if c.Bits > 1 && !rules[c.Scale].threshold {
+		c.Rounding = rapid.SampledFrom(Roundings()).Draw(t, "rounding")
+	}
+	c.Group = rapid.IntRange(1, 6).Draw(t, "group")
+	c.Block = [2]int{rapid.IntRange(1, 3).Draw(t, "height"), c.Group}
+	shape := []int{rapid.IntRange(1, 3).Draw(t, "batch"), c.Block[0] * rapid.IntRange(1, 3).Draw(t, "rows"), c.Group * rapid.IntRange(1, 5).Draw(t, "cols")}
+	return c, shape
+}
+
+func anyNumbers(t *rapid.T, n int) []float32 {
+	scale := float32(math.Exp2(float64(rapid.IntRange(-4, 8).Draw(t, "size"))))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = scale * rapid.Float32Range(-1, 1).Draw(t, "x")
+	}
+	return x
+}
+
+func product(shape []int) int {
+	n, _ := elements(shape)
+	return n
+}
+
+// Whatever the configuration: codes on the grid, values near, codes that stay,
+// an exact zero.
+func TestEveryConfigurationKeepsItsPromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c, shape := anyConfig(t)
+		x := anyNumbers(t, product(shape))
+		q, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dst := new(Tensor)
+		if c.Scale == Static {
+			l, _ := c.Layout(shape...)
+			dst.Scales, dst.Zeros = slices.Repeat([]float32{0.5}, l.Groups), make([]int8, l.Groups)
+		}
+		if err := q.QuantizeInto(dst, x, shape...); err != nil {
+			t.Fatalf("%+v %v: %v", c, shape, err)
+		}
+		if err := errors.Join(q.checkCodes(dst), q.checkRoundTrip(dst, x), q.checkIdempotence(dst), q.checkZero(dst)); err != nil {
+			t.Fatalf("%+v %v: %v", c, shape, err)
+		}
+	})
+}
+
+// Numbers twice as large have the same codes and twice the scale. A power of
+// two keeps rounding out of it; float16 scales have no room for it below.
+func TestScaleEquivariance(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c, shape := anyConfig(t)
+		if c.Scale == Static || c.ScaleType == Float16 {
+			return
+		}
+		x := anyNumbers(t, product(shape))
+		for i := range x { // far from the floor of a scale
+			x[i] += float32(math.Copysign(1, float64(x[i])))
+		}
+		twice := slices.Clone(x)
+		for i := range twice {
+			twice[i] *= 2
+		}
+		q, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := q.Quantize(x, shape...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := q.Quantize(twice, shape...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for g := range a.Scales {
+			if b.Scales[g] != 2*a.Scales[g] {
+				t.Fatalf("%+v: scale %v, of twice the numbers %v", c, a.Scales[g], b.Scales[g])
+			}
+		}
+		if !slices.Equal(a.Codes, b.Codes) || !slices.Equal(a.Zeros, b.Zeros) {
+			t.Fatalf("%+v: the codes of twice the numbers are others", c)
+		}
+	})
+}
+
+// With a scale a channel, to swap channels is to swap codes and scales.
+func TestChannelPermutation(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c, _ := anyConfig(t)
+		c.Granularity, c.Axis = PerChannel, 0
+		if c.Scale == Static || c.Rounding == Stochastic { // which draws by place
+			return
+		}
+		const rows, cols = 4, 9
+		x := anyNumbers(t, rows*cols)
+		order := rapid.Permutation([]int{0, 1, 2, 3}).Draw(t, "order")
+		moved := make([]float32, 0, len(x))
+		for _, r := range order {
+			moved = append(moved, x[r*cols:(r+1)*cols]...)
+		}
+		q, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, errA := q.Quantize(x, rows, cols)
+		b, errB := q.Quantize(moved, rows, cols)
+		if err := errors.Join(errA, errB); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range order {
+			if a.Scales[r] != b.Scales[i] || !slices.Equal(a.Codes[r*cols:(r+1)*cols], b.Codes[i*cols:(i+1)*cols]) {
+				t.Fatalf("%+v: channel %d differs at place %d", c, r, i)
+			}
+		}
+	})
+}
+
+// Every granularity is the tensor rule applied to its groups, gathered by
+// naive index arithmetic.
+func TestLayoutsAgainstGathering(t *testing.T) {
+	shape := []int{2, 6, 8}
+	x := normal(96, 8)
+	for _, c := range []Config{
+		{Granularity: PerChannel, Axis: 0}, {Granularity: PerChannel, Axis: 1}, {Granularity: PerChannel, Axis: -1},
+		{Granularity: PerToken}, {Granularity: PerGroup, Group: 4}, {Granularity: PerBlock, Block: [2]int{3, 4}},
+	} {
+		groups := map[[3]int][]int{}
+		var order [][3]int
+		for i := range x {
+			b, r, k := i/48, i/8%6, i%8
+			key := map[Granularity][3]int{
+				PerChannel: {[]int{b, r, k, k}[(c.Axis+4)%4]}, PerToken: {b, r}, PerGroup: {b, r, k / 4}, PerBlock: {b, r / 3, k / 4},
+			}[c.Granularity]
+			if c.Granularity == PerChannel && c.Axis == -1 {
+				key = [3]int{k}
+			}
+			if groups[key] == nil {
+				order = append(order, key)
+			}
+			groups[key] = append(groups[key], i)
+		}
+		got := mustQuantize(t, c, x, shape...)
+		if len(got.Scales) != len(order) {
+			t.Fatalf("%+v: %d scales, want %d", c, len(got.Scales), len(order))
+		}
+		for g, key := range order {
+			gathered := make([]float32, 0, len(groups[key]))
+			for _, i := range groups[key] {
+				gathered = append(gathered, x[i])
+			}
+			want := mustQuantize(t, Config{}, gathered)
+			if got.Scales[g] != want.Scales[0] {
+				t.Errorf("%+v: scale %d is %v, want %v", c, g, got.Scales[g], want.Scales[0])
+			}
+			for k, i := range groups[key] {
+				if got.Codes[i] != want.Codes[k] {
+					t.Errorf("%+v: element %d has the code %d, want %d", c, i, got.Codes[i], want.Codes[k])
+				}
+			}
+		}
+	}
+}
+
+// More bits are not worse, for every rule of uniform grids but lsq, whose
+// first step is a guess.
+func TestMonotonicInBits(t *testing.T) {
+	x := normal(4096, 9)
+	for _, scheme := range Schemes() {
+		for _, rule := range ScalesFor(4, scheme) {
+			if rule == Static || rule == LSQ {
+				continue
+			}
+			for bits := 2.0; bits < 8; bits++ {
+				if rule == SEQ && bits == 7 {
+					continue
+				}
+				if err := Check(Config{Bits: bits, Scheme: scheme, Scale: rule}, x); err != nil {
+					t.Errorf("%s %s at %v bits: %v", scheme, rule, bits, err)
+				}
+			}
+		}
+	}
+}
+
+func TestBadConfigurationsAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		field  string
+	}{
+		{Config{Bits: 9}, "bits: 9"}, {Config{Bits: 2.5}, "bits: 2.5"}, {Config{Bits: math.NaN()}, "bits: NaN"},
+		{Config{Scheme: Affine}, "scheme: a grid of 1.58 bits cannot be affine"},
+		{Config{Codes: Narrow}, "codes: a grid of 1.58 bits"},
+		{Config{Bits: 8, Scale: TWN}, "scale: twn is no rule for a symmetric grid"},
+		{Config{Bits: 8, Scheme: Affine, Scale: KL}, "scale: kl is no rule for a affine grid"},
+		{Config{Scale: "mean"}, `scale: "mean" is not known`},
+		{Config{Granularity: PerGroup}, "group: 0 elements"}, {Config{Granularity: PerBlock}, "block: 0 x 0"},
+		{Config{Granularity: "row"}, `granularity: "row"`}, {Config{Scale: TWN, Rounding: Floor}, "rounding: with the scale twn"},
+		{Config{Bits: 8, Scale: SEQ}, "scale: seq has 2 to 7 bits"}, {Config{Percentile: 101}, "percentile: 101"},
+		{Config{Sigmas: -1}, "sigmas: -1"}, {Config{Threshold: math.NaN()}, "threshold: NaN"}, {Config{ScaleType: "int"}, `scale_type: "int"`},
+	} {
+		if _, err := New(c.config); err == nil || !strings.Contains(err.Error(), c.field) {
+			t.Errorf("%+v: %v, want %q", c.config, err, c.field)
+		}
+	}
+}
+
+func TestBadShapesAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		shape  []int
+		want   string
+	}{
+		{Config{}, []int{3, 4}, "24 elements do not fill shape [3 4]: give 12"},
+		{Config{}, []int{0, 4}, "every dimension"}, {Config{}, []int{math.MaxInt, 24}, "every dimension"},
+		{Config{Granularity: PerChannel, Axis: 2}, []int{4, 6}, "axis 2 is out of range for shape [4 6]: use -2 to 1"},
+		{Config{Granularity: PerGroup, Group: 4}, []int{4, 6}, "groups of 4 do not divide"},
+		{Config{Granularity: PerBlock, Block: [2]int{3, 2}}, []int{4, 6}, "blocks of 3 x 2 do not divide"},
+		{Config{Granularity: PerBlock, Block: [2]int{3, 2}}, []int{24}, "need two dimensions"},
+		{Config{Scale: Static}, []int{24}, "0 scales and 0 zero points are given"},
+	} {
+		if _, err := mustNew(t, c.config).Quantize(make([]float32, 24), c.shape...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v %v: %v, want %q", c.config, c.shape, err, c.want)
+		}
+	}
+	if _, err := mustNew(t, Config{}).Quantize(nil); err == nil {
+		t.Error("an empty tensor has codes")
+	}
+}
+
+// NaN and infinities are errors for every rule, wherever they stand.
+func TestNonFiniteNumbersAreErrors(t *testing.T) {
+	everyRule(func(c Config) {
+		q := mustNew(t, c)
+		for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+			for _, n := range []int{5, 3000, taskSize + 10} {
+				x := normal(n, 4)
+				x[n-2] = bad
+				dst := &Tensor{Scales: []float32{1}, Zeros: []int8{0}}
+				if err := q.QuantizeInto(dst, x); err == nil || !strings.Contains(err.Error(), "only finite numbers") {
+					t.Errorf("%v bits %s %s: %v among %d: error %v", c.Bits, c.Scheme, c.Scale, bad, n, err)
+				}
+			}
+		}
+	})
+}
+
+// Zeros, denormals and the largest numbers have codes on the grid and finite
+// values, or an error that says that the scale overflows.
+func TestExtremeNumbers(t *testing.T) {
+	everyRule(func(c Config) {
+		q := mustNew(t, c)
+		for name, x := range map[string][]float32{
+			"zeros": make([]float32, 40), "one": {3}, "denormals": {1e-45, -1e-44, 1e-40, 0}, "largest": {math.MaxFloat32, -math.MaxFloat32, 1, 0},
+			"equal": slices.Repeat([]float32{-2}, 3000), "positive": {1, 2, 3}, "mixed": {1e-45, math.MaxFloat32, 0, -1},
+		} {
+			dst := &Tensor{Scales: []float32{1}, Zeros: []int8{0}}
+			if err := q.QuantizeInto(dst, x); err != nil {
+				if !strings.Contains(err.Error(), "overflows") {
+					t.Errorf("%v bits %s %s: %s: %v", c.Bits, c.Scheme, c.Scale, name, err)
+				}
+				continue
+			}
+			if err := q.checkCodes(dst); err != nil {
+				t.Errorf("%v bits %s %s: %s: %v", c.Bits, c.Scheme, c.Scale, name, err)
+			}
+			if dst.Scales[0] < minScale/256 {
+				t.Errorf("%v bits %s %s: %s: scale %v", c.Bits, c.Scheme, c.Scale, name, dst.Scales[0])
+			}
+			if name == "zeros" && q.Grid().Step == 1 && slices.ContainsFunc(dst.Values(), func(v float32) bool { return v != 0 }) {
+				t.Errorf("%v bits %s %s: zeros become %v", c.Bits, c.Scheme, c.Scale, dst.Values())
+			}
+		}
+	})
+}
+
+func everyRule(try func(Config)) {
+	for _, bits := range []float64{1, 1.58, 2, 4, 8} {
+		for _, scheme := range Schemes() {
+			if bits < 2 && scheme == Affine {
+				continue
+			}
+			for _, rule := range ScalesFor(bits, scheme) {
+				if bits == 8 && rule == SEQ {
+					continue
+				}
+				try(Config{Bits: bits, Scheme: scheme, Scale: rule})
+			}
+		}
+	}
+}
+
+func TestCancellationAndProgress(t *testing.T) {
+	x := normal(3*stripTasks*taskSize, 6)
+	q, dst := mustNew(t, Config{}), new(Tensor)
+	var seen []int
+	report := func(done, total int) {
+		if total != len(x) {
+			t.Errorf("total %d, want %d", total, len(x))
+		}
+		seen = append(seen, done)
+	}
+	if err := q.QuantizeContext(context.Background(), dst, x, report); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) < 3 || !slices.IsSorted(seen) || seen[len(seen)-1] != len(x) {
+		t.Errorf("progress %v of %d", seen, len(x))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stop := func(done, total int) { cancel() }
+	for _, c := range []Config{{}, {Bits: 8, Granularity: PerGroup, Group: 64}} {
+		if err := mustNew(t, c).QuantizeContext(ctx, dst, x, stop); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: cancelled: %v", c.Granularity, err)
+		}
+	}
+}

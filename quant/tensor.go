@@ -1,0 +1,63 @@
+package quant
+
+import "fmt"
+
+// A Tensor is a quantized tensor in memory, a byte a code: the value of
+// element i, of group g, is (Codes[i] - Zeros[g]) * Scales[g]. [packed] holds
+// the same in fewer bits.
+//
+// The zero value is an empty tensor for QuantizeInto to fill; it grows the
+// slices as needed and uses them again.
+//
+// [packed]: https://pkg.go.dev/trefoil/quant/packed
+type Tensor struct {
+	Shape  []int     `json:"shape"`
+	Codes  []int8    `json:"codes"`           // row-major, as many as the shape says
+	Scales []float32 `json:"scales"`          // [Layout.Groups]
+	Zeros  []int8    `json:"zeros,omitempty"` // [Layout.Groups]; nil if the grid is symmetric
+	Layout Layout    `json:"-"`               // which elements share a scale
+	Grid   Grid      `json:"-"`               // the codes that may occur
+}
+
+// Dequantize writes the values of t into dst, which is as long as t.Codes:
+// float32(code-zero) * scale, one rounding.
+func (t *Tensor) Dequantize(dst []float32) error {
+	if len(dst) != len(t.Codes) {
+		return fmt.Errorf("dequantizing %d codes into %d values: make the slices equally long", len(t.Codes), len(dst))
+	}
+	w := takeWork()
+	defer w.release()
+	w.t, w.values = t, dst
+	return w.overGroups(dequantizing)
+}
+
+// Values returns the values of t: see [Tensor.Dequantize].
+func (t *Tensor) Values() []float32 {
+	dst := make([]float32, len(t.Codes))
+	if err := t.Dequantize(dst); err != nil {
+		panic(err) // the slices are equally long
+	}
+	return dst
+}
+
+// prepare gives t the shape and the sizes that go with it.
+func (t *Tensor) prepare(c *Config, l Layout, shape []int) {
+	n := l.Groups * l.Size()
+	t.Shape = append(t.Shape[:0], shape...)
+	t.Codes = resize(t.Codes, n)
+	t.Scales = resize(t.Scales, l.Groups)
+	if c.Scheme == Affine {
+		t.Zeros = resize(t.Zeros, l.Groups)
+	} else {
+		t.Zeros = nil
+	}
+	t.Layout, t.Grid = l, c.Grid()
+}
+
+// resize returns s with n elements, of arbitrary content if it had to grow.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
