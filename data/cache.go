@@ -9,7 +9,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/edsrzf/mmap-go"
 )
@@ -31,16 +30,6 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// CacheDir is the folder for vocabularies and token ids: trefoil in the user's cache
-// folder.
-func CacheDir() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no folder for caches: %w: name one", err)
-	}
-	return filepath.Join(dir, "trefoil"), nil
-}
-
 // counts is what the footer says of a token file.
 type counts struct{ tokens, documents, bytes uint64 }
 
@@ -59,8 +48,19 @@ func newTokenWriter(w io.Writer, key [sha256.Size]byte, width int) (*tokenWriter
 	header := []byte(tokenMagic)
 	header = binary.LittleEndian.AppendUint32(header, tokenVersion)
 	header = binary.LittleEndian.AppendUint32(header, uint32(width))
-	_, err := t.w.Write(append(header, key[:]...))
-	return t, err
+	return t, t.write(append(header, key[:]...))
+}
+
+// unwritable is an error of the cache, not of the corpus.
+type unwritable struct{ error }
+
+func (e unwritable) Unwrap() error { return e.error }
+
+func (t *tokenWriter) write(b []byte) error {
+	if _, err := t.w.Write(b); err != nil {
+		return unwritable{err}
+	}
+	return nil
 }
 
 // add appends the ids of some documents.
@@ -69,8 +69,7 @@ func (t *tokenWriter) add(ids []int32, documents, bytes uint64) error {
 	t.documents += documents
 	t.bytes += bytes
 	t.buffer = appendIDs(t.buffer[:0], ids, t.width)
-	_, err := t.w.Write(t.buffer)
-	return err
+	return t.write(t.buffer)
 }
 
 // finish writes the footer.
@@ -79,11 +78,10 @@ func (t *tokenWriter) finish() error {
 	for _, n := range []uint64{t.tokens, t.documents, t.bytes} {
 		footer = binary.LittleEndian.AppendUint64(footer, n)
 	}
-	if _, err := t.w.Write(footer); err != nil {
+	if err := t.write(footer); err != nil {
 		return err
 	}
-	_, err := t.w.Write(binary.LittleEndian.AppendUint32(nil, t.crc.Sum32()))
-	return err
+	return t.write(binary.LittleEndian.AppendUint32(nil, t.crc.Sum32()))
 }
 
 // openTokens maps a token file into memory, after checking that it is whole, that it is
@@ -105,18 +103,19 @@ func openTokens(path string, key [sha256.Size]byte, vocab int) (*Tokens, counts,
 	if err != nil {
 		return nil, counts{}, fmt.Errorf("mapping it into memory: %w", err)
 	}
-	t := &Tokens{width: idWidth(vocab), file: file}
-	c, err := t.check(key, vocab)
+	t, c, err := readTokens(file, key, vocab)
 	if err != nil {
-		return nil, counts{}, errors.Join(err, t.close())
+		return nil, counts{}, errors.Join(err, file.Unmap())
 	}
+	t.file = file
 	return t, c, nil
 }
 
-// check reads the mapped file once, and finds its ids.
-func (t *Tokens) check(key [sha256.Size]byte, vocab int) (counts, error) {
-	header, footer := t.file[:headerBytes], t.file[len(t.file)-footerBytes:]
-	ids := t.file[headerBytes : len(t.file)-footerBytes]
+// readTokens reads a token file in memory once, with the checks of [openTokens], and
+// finds its ids. It has at least a header and a footer.
+func readTokens(file []byte, key [sha256.Size]byte, vocab int) (*Tokens, counts, error) {
+	header, footer := file[:headerBytes], file[len(file)-footerBytes:]
+	t := &Tokens{ids: file[headerBytes : len(file)-footerBytes], width: idWidth(vocab)}
 	c := counts{
 		binary.LittleEndian.Uint64(footer),
 		binary.LittleEndian.Uint64(footer[8:]),
@@ -124,24 +123,23 @@ func (t *Tokens) check(key [sha256.Size]byte, vocab int) (counts, error) {
 	}
 	switch width := int(binary.LittleEndian.Uint32(header[12:])); {
 	case string(header[:8]) != tokenMagic:
-		return c, errors.New("it is not a token file")
+		return nil, c, errors.New("it is not a token file")
 	case binary.LittleEndian.Uint32(header[8:]) != tokenVersion:
-		return c, errors.New("it is of another version")
+		return nil, c, errors.New("it is of another version")
 	case [sha256.Size]byte(header[16:]) != key:
-		return c, errors.New("it belongs to another corpus or tokenizer")
-	case width != t.width || len(ids)%width != 0 || uint64(len(ids)/width) != c.tokens:
-		return c, errors.New("its size is wrong")
-	case crc32.Checksum(t.file[:len(t.file)-4], castagnoli) != binary.LittleEndian.Uint32(footer[24:]):
-		return c, errors.New("its checksum is wrong")
+		return nil, c, errors.New("it belongs to another corpus or tokenizer")
+	case width != t.width || len(t.ids)%width != 0 || uint64(len(t.ids)/width) != c.tokens:
+		return nil, c, errors.New("its size is wrong")
+	case crc32.Checksum(file[:len(file)-4], castagnoli) != binary.LittleEndian.Uint32(footer[24:]):
+		return nil, c, errors.New("its checksum is wrong")
 	}
-	t.ids = ids
 	block := make([]int32, 1<<14)
 	for at := 0; at < t.Len(); at += len(block) {
 		for _, id := range block[:t.Read(block, at)] {
 			if id < 0 || int(id) >= vocab {
-				return c, fmt.Errorf("it has id %d outside the vocabulary of %d", id, vocab)
+				return nil, c, fmt.Errorf("it has id %d outside the vocabulary of %d", id, vocab)
 			}
 		}
 	}
-	return c, nil
+	return t, c, nil
 }

@@ -90,7 +90,7 @@ func openCorpus(ctx context.Context, cfg Config) (corpus, error) {
 // are none, and how many are not valid UTF-8, be they few enough or not.
 func checkText(head []byte) (reason string, invalid int) {
 	if i := bytes.IndexByte(head, 0); i >= 0 {
-		return fmt.Sprintf("byte %d is zero", i), 0
+		return fmt.Sprintf("byte %d is zero, as in binary files and UTF-16", i), 0
 	}
 	whole := head[:runeCut(head)] // the head may end inside a character
 	for i := 0; i < len(whole); {

@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"regexp"
-	"runtime"
-	"time"
 )
 
 // Dataset is a corpus as token ids.
@@ -19,13 +15,15 @@ type Dataset struct {
 	Documents    int      // number of documents of the corpus
 	Bytes        int64    // bytes of text of the corpus
 	HeldoutBytes int64    // bytes of text held out
-	Warnings     []string // what the user should know: a damaged cache that was written again, a vocabulary smaller than asked for
+	Warnings     []string // what the user should know: a cache that is damaged or cannot be written, a vocabulary smaller than asked for
 }
 
 // Open reads the corpus of cfg, trains or loads its tokenizer, and maps its ids into
 // memory, after encoding it unless the folder cacheDir has the ids. An empty cacheDir is
-// [CacheDir]. The vocabulary of a trained tokenizer may be smaller than cfg asks for:
-// build the model by [Tokenizer.Vocab].
+// [CacheDir]. Where that folder cannot be written, be it full or not allowed, the ids of a
+// corpus of up to a gigabyte are held in memory instead, and [Dataset.Warnings] says so.
+// The vocabulary of a trained tokenizer may be smaller than cfg asks for: build the model
+// by [Tokenizer.Vocab].
 //
 // progress, if not nil, is told the stage and how much of it is done: bytes of the
 // corpus in "index", "vocabulary" and "encode", tokens in "merges". A total that is not
@@ -50,7 +48,8 @@ func (d *Dataset) Close() error {
 // opener is one call of [Open].
 type opener struct {
 	cfg      Config
-	dir      string
+	dir      string // of the cache
+	noCache  error  // why there is none; nil if there is
 	progress func(stage string, done, total int64)
 	reader   reader
 	warnings []string
@@ -58,7 +57,7 @@ type opener struct {
 
 func (o *opener) open(ctx context.Context) (*Dataset, error) {
 	if err := o.openDir(); err != nil {
-		return nil, err
+		o.uncached(err)
 	}
 	corpus, err := openCorpus(ctx, o.cfg)
 	if err != nil {
@@ -93,45 +92,6 @@ func (o *opener) open(ctx context.Context) (*Dataset, error) {
 	return d, nil
 }
 
-// openDir makes the folder of the cache.
-func (o *opener) openDir() (err error) {
-	if o.dir == "" {
-		if o.dir, err = CacheDir(); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return cacheError(err)
-	}
-	removeStale(o.dir)
-	return nil
-}
-
-// cacheError says how to have the caches elsewhere.
-func cacheError(err error) error {
-	variable := "XDG_CACHE_HOME"
-	switch runtime.GOOS {
-	case "windows":
-		variable = "LocalAppData"
-	case "darwin":
-		variable = "HOME"
-	}
-	return fmt.Errorf("folder for caches: %w: make room there, or set the variable %s to a folder that can be written", err, variable)
-}
-
-var temporary = regexp.MustCompile(`\.(vocabulary|train|heldout)\.\d+-\d+\.tmp$`)
-
-// removeStale removes what runs that were killed more than a day ago left.
-func removeStale(dir string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && temporary.MatchString(e.Name()) && time.Since(info.ModTime()) > 24*time.Hour {
-			os.Remove(filepath.Join(dir, e.Name()))
-		}
-	}
-}
-
 // index reads the whole corpus once.
 func (o *opener) index(ctx context.Context) (index, error) {
 	return o.reader.corpus.index(ctx, func(done int64) { o.progress("index", done, -1) })
@@ -149,7 +109,7 @@ func (o *opener) tokenizer(ctx context.Context) (*Tokenizer, error) {
 		}
 		return t, nil
 	}
-	t, err := o.cachedVocabulary(ctx)
+	t, err := o.vocabulary(ctx)
 	if err == nil && o.cfg.Tokenizer.Kind == BPE && t.Vocab() < o.cfg.Tokenizer.Vocab {
 		o.warnings = append(o.warnings, fmt.Sprintf("data.tokenizer.vocab: the text gives only %d tokens, not %d", t.Vocab(), o.cfg.Tokenizer.Vocab))
 	}

@@ -272,7 +272,8 @@ func TestOpenErrors(t *testing.T) {
 	root := writeFiles(t, map[string]string{
 		"empty.txt": "", "one.txt": "x", "zero.txt": "ab\x00cd", "latin.txt": strings.Repeat("\xe9\xe8 ab", 100), "bad.txt": "ok ok ok ok ok \xff ok ok ok",
 		"field.jsonl": `{"text":"a"}` + "\n" + `{"body":"b","n":1}`, "number.jsonl": `{"text":"a"}` + "\n" + `{"text":1}`, "broken.jsonl": `{"text":"a"}` + "\n{",
-		"null.jsonl": `{"text":null}` + "\n" + `{"text":"b"}`, "blank.jsonl": "\n\n",
+		"latin.jsonl": `{"text":"a"}` + "\n" + `{"text":"caf` + "\xe9" + `"}`,
+		"null.jsonl":  `{"text":null}` + "\n" + `{"text":"b"}`, "blank.jsonl": "\n\n",
 		"none/empty.txt": "", "hidden/.a": "a", "words.json": "{}",
 	})
 	for _, c := range []struct{ path, kind, want string }{
@@ -287,6 +288,7 @@ func TestOpenErrors(t *testing.T) {
 		{"field.jsonl", Byte, `field.jsonl:2: no field "text": set data.field to one of its fields ["body" "n"]`},
 		{"number.jsonl", Byte, `number.jsonl:2: field "text" is not a string`},
 		{"broken.jsonl", Byte, "broken.jsonl:2: not a JSON object"},
+		{"latin.jsonl", Byte, "latin.jsonl:2: the line is not valid UTF-8"},
 		{"null.jsonl", BPE, `null.jsonl:1: field "text" is not a string`},
 		{"blank.jsonl", BPE, "has no text"},
 		{"none", Byte, "has no text"},
@@ -301,9 +303,69 @@ func TestOpenErrors(t *testing.T) {
 	if _, err := Open(t.Context(), cfg, t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "data.tokenizer.path") {
 		t.Errorf("a bad tokenizer.json gives %v", err)
 	}
-	if _, err := Open(t.Context(), configOf(root, Byte), filepath.Join(root, "one.txt"), nil); err == nil || !strings.Contains(err.Error(), "folder for caches") {
-		t.Errorf("a cache that is a file gives %v", err)
+}
+
+// Without a cache a corpus gives the same ids, from memory, and a warning.
+func TestGoesOnWithoutACache(t *testing.T) {
+	root := writeFiles(t, map[string]string{"a.txt": strings.Repeat("a rose is a rose. ", 50), "b.txt": strings.Repeat("what is in a name? ", 50), "file": ""})
+	cfg := configOf(root, BPE)
+	cfg.Include, cfg.Tokenizer.Vocab = []string{"*.txt"}, 262
+	dir := t.TempDir()
+	want := open(t, cfg, dir)
+	// Folders stand where the vocabulary, or the ids, would be.
+	vocabulary, ids := t.TempDir(), t.TempDir()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, f := range files {
+		blocked := ids
+		if filepath.Ext(f.Name()) == ".vocabulary" {
+			blocked = vocabulary
+		}
+		if err := os.Mkdir(filepath.Join(blocked, f.Name()), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, cache := range map[string]string{"a file": filepath.Join(root, "file"), "vocabulary": vocabulary, "ids": ids} {
+		d := open(t, cfg, cache)
+		if n := len(d.Warnings); n == 0 || !strings.HasPrefix(d.Warnings[n-1], "the cache cannot be written: ") {
+			t.Errorf("%s: warnings %q", name, d.Warnings)
+		}
+		if !slices.Equal(d.Train.ids, want.Train.ids) || !slices.Equal(d.Heldout.ids, want.Heldout.ids) ||
+			d.Documents != 2 || d.Bytes != want.Bytes || d.HeldoutBytes != want.HeldoutBytes {
+			t.Errorf("%s: %d and %d tokens of %d documents and %d bytes, %d held out", name, d.Train.Len(), d.Heldout.Len(), d.Documents, d.Bytes, d.HeldoutBytes)
+		}
+	}
+}
+
+// A full disk shows only when ids are written, and then it is not the corpus that
+// is to blame.
+func TestFullCache(t *testing.T) {
+	w, err := newTokenWriter(&limited{100}, [32]byte{}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.add(make([]int32, 10), 1, 10); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{"ids": w.add(make([]int32, 100), 1, 100), "footer": w.finish()} {
+		if !errors.As(err, new(unwritable)) || !errors.Is(err, errFull) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+var errFull = errors.New("full")
+
+// limited is a disk with room for some bytes.
+type limited struct{ room int }
+
+func (l *limited) Write(b []byte) (int, error) {
+	if l.room -= len(b); l.room < 0 {
+		return 0, errFull
+	}
+	return len(b), nil
 }
 
 func TestSmallVocabularyIsReported(t *testing.T) {

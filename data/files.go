@@ -159,9 +159,9 @@ const maxRefused = 5
 
 // refuse says what to do about files that are not text.
 func (c *fileCorpus) refuse(files []string) error {
-	remedy := "convert it to UTF-8, as by iconv -f LATIN1 -t UTF-8"
+	remedy := "give a text file, in UTF-8 (iconv converts: iconv -f LATIN1 -t UTF-8, or -f UTF-16)"
 	if c.names[0] != "" { // a folder
-		remedy = "leave such files out by data.include, or convert them to UTF-8, as by iconv -f LATIN1 -t UTF-8"
+		remedy = "leave such files out by data.include, or convert text to UTF-8, as by iconv -f LATIN1 -t UTF-8"
 	}
 	return fmt.Errorf("data.path: %s: %s", strings.Join(files, "; "), remedy)
 }

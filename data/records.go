@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxRecord is the longest line of a JSONL file.
@@ -28,12 +29,16 @@ type recordCorpus struct {
 
 func (c *recordCorpus) warning() string { return "" }
 
-// index takes each line that is not blank for a document, without looking into it.
+// index takes each line that is not blank for a document. It looks for bytes that are not
+// UTF-8, which the JSON decoder would replace in silence, and not into the records.
 func (c *recordCorpus) index(ctx context.Context, progress func(done int64)) (index, error) {
 	var x index
 	contents := sha256.New()
 	fmt.Fprintf(contents, "%q\n", c.field)
 	err := c.lines(ctx, func(number int, line []byte) error {
+		if !utf8.Valid(line) {
+			return fmt.Errorf("%s:%d: the line is not valid UTF-8, as JSON has to be: convert the file, as by iconv -f LATIN1 -t UTF-8, or repair the line", c.path, number)
+		}
 		contents.Write(line)
 		x.bytes += int64(len(line))
 		if len(bytes.TrimSpace(line)) > 0 {
@@ -64,7 +69,8 @@ func (c *recordCorpus) each(ctx context.Context, visit func(document) error) err
 	})
 }
 
-// fieldOf is the text of one field of a JSON object.
+// fieldOf is the text of one field of a JSON object. An escape of half a character, such
+// as \ud800 alone, is U+FFFD in it.
 func fieldOf(record []byte, field string) (string, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(record, &fields); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -24,8 +25,9 @@ import (
 type reporter struct {
 	out     io.Writer
 	dir     string
-	columns int  // of the terminal; 0 for none, or one too narrow for a bar
+	columns int  // of the terminal that standard error is; 0 for none, or one too narrow for a bar
 	float   bool // nothing is quantized
+	table   table
 	bar     *progressbar.ProgressBar
 	stage   string
 	seen    map[string]bool
@@ -33,9 +35,9 @@ type reporter struct {
 
 // watch trains and reports.
 func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Options) error {
-	r := &reporter{out: stdout, dir: o.Dir, seen: map[string]bool{}}
-	if columns, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil && columns >= narrowest {
-		r.columns = columns
+	r := &reporter{out: stdout, dir: o.Dir, columns: columnsOf(os.Stderr), seen: map[string]bool{}}
+	if r.columns < narrowest {
+		r.columns = 0
 	}
 	o.Prepare, o.Ready, o.Step, o.Evaluated = r.prepare, r.ready, r.step, r.evaluated
 	result, err := train.Run(ctx, c, o)
@@ -46,10 +48,24 @@ func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Optio
 	case errors.Is(err, context.Canceled) && result.Step > 0:
 		fmt.Fprintf(stdout, "\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", result.Step, c.Train.Steps, o.Dir)
 		return err
+	case errors.Is(err, syscall.ENOSPC) && result.Step > 0:
+		return fmt.Errorf("%w: nothing up to the last checkpoint is lost: make room, and continue with -resume %s", err, o.Dir)
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w: make room there, or choose another folder with -out", err)
 	case err != nil:
 		return err
 	}
 	return r.summary(result)
+}
+
+// columnsOf returns the width of a terminal, 0 if w is none.
+func columnsOf(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return columns
+		}
+	}
+	return 0
 }
 
 // A bar with its longest description and no details takes narrowest columns,
@@ -132,7 +148,8 @@ func (r *reporter) ready(p train.Plan) {
 	case p.Step > 0:
 		fmt.Fprintf(r.out, "continuing after step %d\n", p.Step)
 	}
-	fmt.Fprintln(r.out, "   step  train  held-out  perplexity  accuracy  bits/byte        lr  lambda  tokens/s")
+	r.table = newTable(columnsOf(r.out), r.float)
+	fmt.Fprintln(r.out, r.table.header())
 	if r.columns > 0 {
 		r.bar = r.newBar(int64(t.Steps), "training",
 			progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionSetItsString("steps"))
@@ -150,27 +167,10 @@ func (r *reporter) evaluated(e train.Record) {
 	if r.bar != nil {
 		r.bar.Clear()
 	}
-	lambda := fmt.Sprintf("%.2f", e.Lambda)
-	if r.float {
-		lambda = "-"
-	}
-	quantized := ""
-	if e.ValLossQuantized != nil {
-		quantized = fmt.Sprintf("  (fully quantized: %.4f)", *e.ValLossQuantized)
-	}
-	fmt.Fprintf(r.out, "%7d  %s  %s  %s  %7.1f%%  %s  %.2e  %6s  %s%s\n", e.Step, optional(e.TrainLoss, 5, 3),
-		fixed(*e.ValLoss, 8, 4), fixed(math.Exp(*e.ValLoss), 10, 2), 100**e.ValAccuracy, fixed(*e.BitsPerByte, 9, 3), e.LR, lambda,
-		optional(e.TokensPerSecond, 8, 0), quantized)
+	fmt.Fprintln(r.out, r.table.row(e))
 	if r.bar != nil {
 		r.bar.RenderBlank()
 	}
-}
-
-func optional(v *float64, width, decimals int) string {
-	if v == nil {
-		return fmt.Sprintf("%*s", width, "-")
-	}
-	return fixed(*v, width, decimals)
 }
 
 func (r *reporter) summary(s train.Result) error {
@@ -187,7 +187,7 @@ func (r *reporter) summary(s train.Result) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.out, "\na sample:\n%s\n\n", indent(string(sample)))
+	fmt.Fprintf(r.out, "\na sample:\n%s\n\n", indent(printable(string(sample))))
 	for _, f := range []struct{ name, what string }{
 		{"curves.png", "loss, accuracy, learning rate and lambda (also .svg)"},
 		{"metrics.jsonl", "the same as numbers"},

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"trefoil/internal/command"
 )
@@ -25,6 +27,14 @@ func fixed(v float64, width, decimals int) string {
 	return s
 }
 
+// optional writes what was measured like [fixed], a dash otherwise.
+func optional(v *float64, width, decimals int) string {
+	if v == nil {
+		return fmt.Sprintf("%*s", width, "-")
+	}
+	return fixed(*v, width, decimals)
+}
+
 // size writes a size in the largest unit that keeps a digit before the point.
 func size(n int64) string {
 	const units = "kMGT"
@@ -36,6 +46,17 @@ func size(n int64) string {
 		return fmt.Sprintf("%d bytes", n)
 	}
 	return fmt.Sprintf("%.1f %cB", v, units[i])
+}
+
+// printable replaces what a terminal might take for a command, and what is not
+// UTF-8: a model of bytes may write anything.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, s)
 }
 
 func indent(s string) string {
