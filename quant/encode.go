@@ -1,6 +1,10 @@
 package quant
 
-import "trefoil/internal/kernel"
+import (
+	"math"
+
+	"trefoil/internal/kernel"
+)
 
 // encoding is the way from a value to its code.
 type encoding int
@@ -54,16 +58,27 @@ func (w *work) codes(codes []int8, x []float32, p params, place int) {
 }
 
 func (q *Scalar) roundAll(codes []int8, x []float32, p params, place int) {
-	lo, hi, zero := float64(q.grid.Min), float64(q.grid.Max), float64(p.zero)
 	if q.config.Rounding == HalfEven {
-		for i, v := range x {
-			codes[i] = int8(min(max(HalfEven.round(float64(v*p.inv), 0, 0)+zero, lo), hi))
-		}
+		q.roundHalfEven(codes, x, p)
 		return
 	}
+	lo, hi, zero := float64(q.grid.Min), float64(q.grid.Max), float64(p.zero)
 	for i, v := range x {
 		r := q.config.Rounding.round(float64(v*p.inv), q.config.Seed, place+i)
 		codes[i] = int8(min(max(r+zero, lo), hi))
+	}
+}
+
+// roundHalfEven clamps before it rounds, which is the same, since the ends of
+// the grid are whole numbers. Then 1.5*2^23 leaves a float32 no fraction, and
+// the code in its lowest bits.
+func (q *Scalar) roundHalfEven(codes []int8, x []float32, p params) {
+	const magic = 3 << 22
+	lo, hi := float32(q.grid.Min)-p.zero, float32(q.grid.Max)-p.zero
+	zero := int32(p.zero) - int32(math.Float32bits(magic))
+	for i, v := range x {
+		r := min(max(float32(v*p.inv), lo), hi)
+		codes[i] = int8(int32(math.Float32bits(r+magic)) + zero)
 	}
 }
 

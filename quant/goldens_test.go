@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"trefoil/internal/kernel"
 )
 
 // The goldens are what other implementations make of the same numbers; see
@@ -28,12 +30,16 @@ type goldens struct {
 		Y, DX  []float32
 		DParam float64
 	}
-	ACIQ        map[Scale]map[string]float64
-	ACIQBounds  map[Scale]float32 `json:"aciq_bounds"`
-	Hadamard    []float32
-	Smooth      []float32
-	Metrics     Metrics
-	MovingRange [2]float32 `json:"moving_average"`
+	ACIQ       map[Scale]map[string]float64
+	ACIQBounds map[Scale]float32 `json:"aciq_bounds"`
+	Hadamard   []float32
+	Smooth     []float32
+	LLMInt8    struct {
+		Columns []int
+		Codes   []int8
+		Peaks   []float32
+	} `json:"llm_int8"`
+	Metrics Metrics
 }
 
 func readGoldens(t *testing.T) *goldens {
@@ -210,6 +216,37 @@ func TestOutliersAgainstSciPy(t *testing.T) {
 		if !near(float64(v), float64(g.Smooth[i]), 1e-6) {
 			t.Errorf("SmoothQuant: factor %d is %v, want %v", i, v, g.Smooth[i])
 		}
+	}
+}
+
+// The columns split off are those of bitsandbytes, and so are the codes of the
+// rest by its scales. (They are larger than ours: it takes row maxima over the
+// small elements of outlying columns too, which the paper has no need of.)
+func TestSplitAgainstBitsAndBytes(t *testing.T) {
+	want := readGoldens(t).LLMInt8
+	m := numbers(4*16, 9)
+	for i, v := range m {
+		m[i] = kernel.RoundFloat16(v) // which it works in
+	}
+	split, err := SplitColumns(m, 4, 16, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(split.Columns, want.Columns) {
+		t.Errorf("columns %v, want %v", split.Columns, want.Columns)
+	}
+	got, c := new(Tensor), Config{Bits: 8, Granularity: PerToken}
+	for r, peak := range want.Peaks {
+		got.Scales = append(got.Scales, peak/127)
+		if ours := mustQuantize(t, c, split.Rest[16*r:16*(r+1)], 1, 16); ours.Scales[0] > got.Scales[r] {
+			t.Errorf("row %d: scale %v above %v", r, ours.Scales[0], got.Scales[r])
+		}
+	}
+	if err := mustNew(t, c).Encode(got, split.Rest, 4, 16); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got.Codes, want.Codes) {
+		t.Errorf("codes %v, want %v", got.Codes, want.Codes)
 	}
 }
 

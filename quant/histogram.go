@@ -1,6 +1,10 @@
 package quant
 
-import "math"
+import (
+	"math"
+
+	"trefoil/internal/kernel"
+)
 
 // HistogramBins is the number of bins that the rules mse, kl and entropy
 // divide [0, max|W|] into, as TensorRT does.
@@ -16,21 +20,11 @@ type Histogram struct {
 // histogram makes s.hist the histogram of v, whose largest magnitude is
 // limit, above 0.
 func (s *scratch) histogram(v *view, limit float32) {
-	h := &s.hist
-	h.Negative, h.Positive = resize(h.Negative, HistogramBins), resize(h.Positive, HistogramBins)
-	clear(h.Negative)
-	clear(h.Positive)
-	h.Width = float64(limit) / HistogramBins
-	inv := HistogramBins / float64(limit)
+	s.bins = resize(s.bins, 2*HistogramBins)
+	clear(s.bins)
+	s.hist = Histogram{Width: float64(limit) / HistogramBins, Positive: s.bins[:HistogramBins], Negative: s.bins[HistogramBins:]}
 	for i := range v.blocks() {
-		for _, x := range v.block(s.x, i) {
-			bin := int(math.Abs(float64(x)) * inv)
-			if x < 0 {
-				h.Negative[min(bin, HistogramBins-1)]++
-			} else {
-				h.Positive[min(bin, HistogramBins-1)]++
-			}
-		}
+		kernel.CountLinear(s.bins, v.block(s.x, i), HistogramBins/float64(limit))
 	}
 }
 
@@ -47,28 +41,37 @@ func (h *Histogram) Range(c Config, lo, hi float32) (float32, float32) {
 }
 
 // KL returns the bound whose quantization to that many levels of magnitude
-// (128 for 8 bits) diverges least from the histogram of magnitudes: for each
-// number of bins from levels to all, the bins beyond are counted in the last
-// one (P), the bins are merged into levels and spread again over the bins that
-// were not empty (Q), and KL(P||Q) is compared (Migacz 2017, GTC S7310). A
-// candidate whose Q is 0 where P is not, is out.
+// (128 for 8 bits) diverges least from the histogram of magnitudes, as
+// TensorRT calibrates (Migacz 2017, GTC S7310): for each number n of bins from
+// levels to all, the bins beyond are counted in the n-th (P), the bins are
+// merged into levels, bin i into level i*levels/n, and spread again over those
+// that were not empty (Q), and KL(P||Q) is compared. A candidate whose Q is 0
+// where P is not, is out. The first bin counts as much as the second: zeros,
+// which every grid holds exactly, must not decide (as in NVIDIA's Model
+// Optimizer, which this equals).
 func (h *Histogram) KL(levels int) float32 {
 	all := make([]float64, len(h.Positive))
-	used, total := 0, 0.0
+	used := 0
 	for i := range all {
 		if all[i] = float64(h.Positive[i] + h.Negative[i]); all[i] > 0 {
 			used = i + 1
 		}
-		total += all[i]
+	}
+	if len(all) > 1 {
+		all[0] = all[1]
+	}
+	beyond := 0.0
+	for _, n := range all {
+		beyond += n
 	}
 	best, bound := math.Inf(1), used
-	beyond, q := total, make([]float64, levels)
+	q := make([]float64, levels)
 	for n := 1; n <= used; n++ {
 		beyond -= all[n-1]
 		if n < levels {
 			continue
 		}
-		if d := divergence(all[:n], beyond, q); d < best {
+		if d := divergence(all[:n], beyond, q); d <= best {
 			best, bound = d, n
 		}
 	}
@@ -85,7 +88,7 @@ func divergence(bins []float64, beyond float64, q []float64) float64 {
 		return math.Inf(1)
 	}
 	for level := range q {
-		lo, hi := level*len(bins)/len(q), (level+1)*len(bins)/len(q)
+		lo, hi := firstBin(level, len(bins), len(q)), firstBin(level+1, len(bins), len(q))
 		sum, filled := 0.0, 0
 		for _, c := range bins[lo:hi] {
 			sum += c
@@ -104,5 +107,12 @@ func divergence(bins []float64, beyond float64, q []float64) float64 {
 			}
 		}
 	}
+	if sumP == 0 {
+		return math.Inf(1)
+	}
 	return d/sumP - math.Log(sumP/sumQ)
 }
+
+// firstBin is the first of n bins in the level: that of the least i with
+// i*levels/n >= level.
+func firstBin(level, n, levels int) int { return (level*n + levels - 1) / levels }

@@ -51,7 +51,10 @@ func compare(x []float32, t *Tensor, by Config) ([]Metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("comparing: %w", err)
 	}
-	y := t.Values()
+	y := make([]float32, len(t.Codes))
+	if err := t.Dequantize(y); err != nil {
+		return nil, fmt.Errorf("comparing: %w", err)
+	}
 	metrics := make([]Metrics, l.Groups)
 	kernel.Parallel(l.Groups, func(g int) { metrics[g] = newComparison(l, g, x, y, t).metrics() })
 	return metrics, nil
@@ -78,7 +81,7 @@ func newComparison(l Layout, g int, x, y []float32, t *Tensor) *comparison {
 	}
 	runs(func(lo, hi int) {
 		limit = max(limit, float64(kernel.AbsMaxSpan(x[lo:hi])), float64(kernel.AbsMaxSpan(y[lo:hi])))
-		c.add(x[lo:hi], y[lo:hi], t.Codes[lo:hi], t.Grid.Min)
+		c.add(x[lo:hi], y[lo:hi], t.Codes[lo:hi])
 	})
 	runs(func(lo, hi int) {
 		for i := lo; i < hi; i++ {
@@ -89,7 +92,7 @@ func newComparison(l Layout, g int, x, y []float32, t *Tensor) *comparison {
 	return c
 }
 
-func (c *comparison) add(x, y []float32, codes []int8, lowest int) {
+func (c *comparison) add(x, y []float32, codes []int8) {
 	for i := range x {
 		a, b := float64(x[i]), float64(y[i])
 		d := a - b
@@ -101,7 +104,7 @@ func (c *comparison) add(x, y []float32, codes []int8, lowest int) {
 		if b == 0 {
 			c.zeros++
 		}
-		c.codes[int(codes[i])-lowest]++
+		c.codes[int(codes[i])-math.MinInt8]++
 	}
 }
 

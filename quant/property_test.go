@@ -114,33 +114,46 @@ func TestScaleEquivariance(t *testing.T) {
 	})
 }
 
-// With a scale a channel, to swap channels is to swap codes and scales.
+// With a scale a channel, to swap channels is to swap codes and scales, on
+// whichever axis the channels lie.
 func TestChannelPermutation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, _ := anyConfig(t)
-		c.Granularity, c.Axis = PerChannel, 0
 		if c.Scale == Static || c.Rounding == Stochastic { // which draws by place
 			return
 		}
-		const rows, cols = 4, 9
-		x := anyNumbers(t, rows*cols)
-		order := rapid.Permutation([]int{0, 1, 2, 3}).Draw(t, "order")
-		moved := make([]float32, 0, len(x))
-		for _, r := range order {
-			moved = append(moved, x[r*cols:(r+1)*cols]...)
+		shape := []int{4, 3, 5}
+		c.Granularity = PerChannel
+		c.Axis = (c.Axis + 3) % 3
+		x := anyNumbers(t, 60)
+		order := rapid.Permutation([]int{0, 1, 2, 3, 4}[:shape[c.Axis]]).Draw(t, "order")
+		from := make([]int, 60) // where the elements of the moved tensor come from
+		for i := range from {
+			at := [3]int{i / 15, i / 5 % 3, i % 5}
+			at[c.Axis] = order[at[c.Axis]]
+			from[i] = at[0]*15 + at[1]*5 + at[2]
+		}
+		moved := make([]float32, 60)
+		for i, k := range from {
+			moved[i] = x[k]
 		}
 		q, err := New(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, errA := q.Quantize(x, rows, cols)
-		b, errB := q.Quantize(moved, rows, cols)
+		a, errA := q.Quantize(x, shape...)
+		b, errB := q.Quantize(moved, shape...)
 		if err := errors.Join(errA, errB); err != nil {
 			t.Fatal(err)
 		}
-		for i, r := range order {
-			if a.Scales[r] != b.Scales[i] || !slices.Equal(a.Codes[r*cols:(r+1)*cols], b.Codes[i*cols:(i+1)*cols]) {
-				t.Fatalf("%+v: channel %d differs at place %d", c, r, i)
+		for i, k := range from {
+			if b.Codes[i] != a.Codes[k] {
+				t.Fatalf("%+v: element %d has the code %d, at place %d %d", c, k, a.Codes[k], i, b.Codes[i])
+			}
+		}
+		for i, k := range order {
+			if b.Scales[i] != a.Scales[k] || len(a.Zeros) > 0 && b.Zeros[i] != a.Zeros[k] {
+				t.Fatalf("%+v: channel %d differs at place %d", c, k, i)
 			}
 		}
 	})

@@ -38,12 +38,12 @@ func (w *work) bounds(s *scratch, v view) (lo, hi float32, err error) {
 func (w *work) percentile(s *scratch, v *view) (lo, hi float32) {
 	n, share := v.size(), w.q.config.Percentile/100
 	if w.q.config.Scheme == Symmetric {
-		hi = kth(s, v, rankOf(share, n), magnitude)
+		hi = kth(s, v, rankOf(share, n), byMagnitude)
 		return -hi, hi
 	}
 	top := rankOf((1+share)/2, n)
-	hi = max(0, kth(s, v, top, ordered))
-	lo = min(0, kth(s, v, n-1-top, ordered))
+	hi = max(0, kth(s, v, top, byValue))
+	lo = min(0, kth(s, v, n-1-top, byValue))
 	return lo, hi
 }
 

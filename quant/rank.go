@@ -1,13 +1,45 @@
 package quant
 
-import "math"
+import (
+	"math"
+
+	"trefoil/internal/kernel"
+)
 
 // Order statistics without sorting. The bits of a positive float32 are in the
 // order of the numbers, so the k-th smallest has its upper 16 bits from one
 // histogram and its lower 16 bits from another: two passes, exact, in a fixed
 // amount of memory.
 
-type counts [1 << 16]uint32
+// counts is a histogram of halves of keys: those of [kernel.CountMagnitudes].
+type counts [kernel.MagnitudeBins]uint64
+
+// order is what numbers are ranked by: their keys are in that order.
+type order int
+
+const (
+	byMagnitude order = iota // |x|: the key has the bits of x without the sign, 0 at the end
+	byValue                  // x
+)
+
+// magnitudeKey is the key of |x|, valueKey that of x.
+func magnitudeKey(x float32) uint32 { return math.Float32bits(x) << 1 }
+
+func valueKey(x float32) uint32 {
+	bits := math.Float32bits(x)
+	return bits ^ (uint32(int32(bits)>>31) | 1<<31)
+}
+
+// number returns the number that has the key.
+func (o order) number(key uint32) float32 {
+	switch {
+	case o == byMagnitude:
+		return math.Float32frombits(key >> 1)
+	case key>>31 == 1:
+		return math.Float32frombits(key &^ (1 << 31))
+	}
+	return math.Float32frombits(^key)
+}
 
 // rank returns the k-th smallest |x| of the group v, from 0; NaN if an
 // element is not finite.
@@ -16,54 +48,40 @@ func (w *work) rank(s *scratch, v view, k int) (float32, error) {
 	if err != nil || !(top.hi <= math.MaxFloat32) {
 		return top.hi, err
 	}
-	return kth(s, &v, k, magnitude), nil
+	return kth(s, &v, k, byMagnitude), nil
 }
 
-// magnitude is the order of |x|; ordered that of x.
-func magnitude(x float32) uint32 { return math.Float32bits(x) &^ (1 << 31) }
-
-func ordered(x float32) uint32 {
-	bits := math.Float32bits(x)
-	if bits>>31 == 1 {
-		return ^bits
+// kth returns the k-th smallest element of v in that order, from 0, or its
+// magnitude.
+func kth(s *scratch, v *view, k int, o order) float32 {
+	if v.size() > block {
+		upper, below := kthUpper(s, v, k, o)
+		return o.number(upper<<16 | kthLower(s, v, k-below, o, upper))
 	}
-	return bits | 1<<31
-}
-
-func unordered(key uint32) float32 {
-	if key>>31 == 1 {
-		return math.Float32frombits(key &^ (1 << 31))
-	}
-	return math.Float32frombits(^key)
-}
-
-// kth returns the element of v whose key is the k-th smallest, from 0.
-func kth(s *scratch, v *view, k int, key func(float32) uint32) float32 {
-	var bits uint32
-	if v.size() <= block {
-		x := v.block(s.x, 0)
-		s.keys = resize(s.keys, len(x))
-		for i, v := range x {
-			s.keys[i] = key(v)
+	x := v.block(s.x, 0)
+	s.keys = resize(s.keys, len(x))
+	for i, v := range x {
+		if o == byMagnitude {
+			s.keys[i] = magnitudeKey(v)
+		} else {
+			s.keys[i] = valueKey(v)
 		}
-		bits = selectKth(s.keys, k)
-	} else {
-		upper, below := kthUpper(s, v, k, key)
-		bits = upper<<16 | kthLower(s, v, k-below, key, upper)
 	}
-	if key(-1) == key(1) {
-		return math.Float32frombits(bits)
-	}
-	return unordered(bits)
+	return o.number(selectKth(s.keys, k))
 }
 
 // kthUpper returns the upper half of the k-th key, and how many keys have a
 // smaller one.
-func kthUpper(s *scratch, v *view, k int, key func(float32) uint32) (upper uint32, below int) {
-	s.counts = counts{}
+func kthUpper(s *scratch, v *view, k int, o order) (upper uint32, below int) {
+	clear(s.counts[:])
 	for i := range v.blocks() {
-		for _, x := range v.block(s.x, i) {
-			s.counts[key(x)>>16]++
+		x := v.block(s.x, i)
+		if o == byMagnitude {
+			kernel.CountMagnitudes((*[kernel.MagnitudeBins]uint64)(&s.counts), x)
+			continue
+		}
+		for _, x := range x {
+			s.counts[valueKey(x)>>16]++
 		}
 	}
 	return s.counts.find(k)
@@ -71,12 +89,21 @@ func kthUpper(s *scratch, v *view, k int, key func(float32) uint32) (upper uint3
 
 // kthLower returns the lower half of the k-th key among those with that upper
 // half.
-func kthLower(s *scratch, v *view, k int, key func(float32) uint32, upper uint32) uint32 {
-	s.counts = counts{}
+func kthLower(s *scratch, v *view, k int, o order, upper uint32) uint32 {
+	clear(s.counts[:])
 	for i := range v.blocks() {
-		for _, x := range v.block(s.x, i) {
-			if b := key(x); b>>16 == upper {
-				s.counts[b&0xffff]++
+		x := v.block(s.x, i)
+		if o == byMagnitude {
+			for _, x := range x {
+				if key := magnitudeKey(x); key>>16 == upper {
+					s.counts[key&0xffff]++
+				}
+			}
+			continue
+		}
+		for _, x := range x {
+			if key := valueKey(x); key>>16 == upper {
+				s.counts[key&0xffff]++
 			}
 		}
 	}

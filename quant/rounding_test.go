@@ -40,6 +40,50 @@ func TestStochasticRoundingIsUnbiased(t *testing.T) {
 	}
 }
 
+// Over many seeds the mean of the values is the input, element by element, on
+// every kind of grid that rounds.
+func TestStochasticQuantizersAreUnbiased(t *testing.T) {
+	const n, seeds = 48, 3000
+	x := normal(n, 71)
+	for _, c := range []Config{
+		{Bits: 3}, {Bits: 4, Scheme: Affine, Granularity: PerGroup, Group: 16}, {Scale: AbsMax}, {Bits: 2, Scale: SEQ, Granularity: PerToken},
+	} {
+		c.Rounding = Stochastic
+		sum, got := make([]float64, n), new(Tensor)
+		for seed := range seeds {
+			c.Seed = uint64(seed)
+			if err := mustNew(t, c).QuantizeInto(got, x, 3, 16); err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range got.Values() {
+				sum[i] += float64(v)
+			}
+		}
+		inside := 0
+		eachRun(got.Layout, func(g, lo, hi int) {
+			scale, zero := float64(got.Scales[g]), 0.0
+			if len(got.Zeros) > 0 {
+				zero = float64(got.Zeros[g])
+			}
+			for i := lo; i < hi; i++ {
+				v := float64(x[i])
+				if v < (float64(got.Grid.Min)-zero)*scale || v > (float64(got.Grid.Max)-zero)*scale {
+					continue // clipped
+				}
+				inside++
+				// The standard deviation of a draw is at most half a step.
+				limit := 5 * scale * float64(got.Grid.Step) / 2 / math.Sqrt(seeds)
+				if d := sum[i]/seeds - v; math.Abs(d) > limit {
+					t.Errorf("%+v: the mean of element %d is off by %v, more than %v", c, i, d, limit)
+				}
+			}
+		})
+		if inside < n/2 {
+			t.Errorf("%+v: only %d elements are inside the range", c, inside)
+		}
+	}
+}
+
 // 16-bit numbers are quantized as the float32 numbers that they are, for small
 // groups and for large ones.
 func TestHalfPrecisionInput(t *testing.T) {

@@ -2,6 +2,7 @@ package quant
 
 import (
 	"context"
+	"math"
 
 	"trefoil/internal/kernel"
 )
@@ -74,9 +75,8 @@ func (m measure) of(s *scratch, v *view, first int, arg float32) stats {
 		case absMax:
 			t.hi = max(t.hi, kernel.AbsMaxSpan(x))
 		case minMax:
-			for _, v := range x {
-				t.lo, t.hi = min(t.lo, v), max(t.hi, v)
-			}
+			lo, hi := kernel.MinMax(x)
+			t.lo, t.hi = min(t.lo, lo), max(t.hi, hi)
 		case moments:
 			sum, squares := 0.0, 0.0
 			for _, v := range x {
@@ -96,11 +96,15 @@ func (m measure) of(s *scratch, v *view, first int, arg float32) stats {
 	return t
 }
 
+// addAbove adds the magnitudes above a threshold of at least 0. Random weights
+// leave a branch nothing to predict, so a mask of the sign of threshold - |v|,
+// both as integers, decides.
 func (t *stats) addAbove(x []float32, threshold float32) {
+	limit := int32(math.Float32bits(threshold))
 	for _, v := range x {
-		if a := max(v, -v); a > threshold {
-			t.sum += float64(a)
-			t.count++
-		}
+		magnitude := int32(math.Float32bits(v) &^ (1 << 31))
+		keep := (limit - magnitude) >> 31
+		t.sum += float64(math.Float32frombits(uint32(magnitude & keep)))
+		t.count -= int(keep)
 	}
 }

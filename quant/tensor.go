@@ -20,10 +20,17 @@ type Tensor struct {
 }
 
 // Dequantize writes the values of t into dst, which is as long as t.Codes:
-// float32(code-zero) * scale, one rounding.
+// float32(code-zero) * scale, one rounding. It fails on a tensor whose slices
+// are not as long as its layout says.
 func (t *Tensor) Dequantize(dst []float32) error {
 	if len(dst) != len(t.Codes) {
 		return fmt.Errorf("dequantizing %d codes into %d values: make the slices equally long", len(t.Codes), len(dst))
+	}
+	if l := t.Layout; l.Groups*l.Size() != len(t.Codes) || len(t.Scales) != l.Groups || len(t.Zeros) > 0 && len(t.Zeros) != l.Groups {
+		return fmt.Errorf("dequantizing: %d codes, %d scales and %d zero points are not those of %d groups of %d: set Layout by Config.Layout", len(t.Codes), len(t.Scales), len(t.Zeros), l.Groups, l.Size())
+	}
+	if len(dst) == 0 {
+		return nil
 	}
 	w := takeWork()
 	defer w.release()
@@ -31,11 +38,12 @@ func (t *Tensor) Dequantize(dst []float32) error {
 	return w.overGroups(dequantizing)
 }
 
-// Values returns the values of t: see [Tensor.Dequantize].
+// Values returns the values of t: see [Tensor.Dequantize], whose error it
+// panics with.
 func (t *Tensor) Values() []float32 {
 	dst := make([]float32, len(t.Codes))
 	if err := t.Dequantize(dst); err != nil {
-		panic(err) // the slices are equally long
+		panic(err)
 	}
 	return dst
 }

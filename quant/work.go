@@ -91,6 +91,7 @@ type scratch struct {
 	keys   []uint32
 	counts counts
 	hist   Histogram
+	bins   []uint64  // of hist
 	value  []float32 // points of a search
 	weight []float64
 }

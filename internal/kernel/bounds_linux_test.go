@@ -54,6 +54,7 @@ func TestReadsStayInside(t *testing.T) {
 			Scale(a, 0.5)
 			SumSquares(a)
 			FirstNonFinite(a)
+			MinMax(a)
 			Argmax(a)
 			Exp(a, b)
 			AdamW(a, b, make([]float32, n), d, AdamWStep{LR: 0.1, Beta1: 0.9, Beta2: 0.9, GradScale: 1, Eps: 1, Step: 1})

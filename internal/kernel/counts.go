@@ -43,11 +43,44 @@ func CountLinear(counts []uint64, x []float32, inv float64) {
 }
 
 // MinMax returns the least and the largest element of x, which is not empty;
-// both are NaN if any is.
+// both are NaN if any is. -0 is less than 0.
 func MinMax(x []float32) (lo, hi float32) {
-	lo, hi = x[0], x[0]
+	least, largest := minMaxKeys(x)
+	lo, hi = keyFloat(least), keyFloat(largest)
+	if lo != lo || hi != hi {
+		return float32(math.NaN()), float32(math.NaN())
+	}
+	return lo, hi
+}
+
+// orderKey is an int32 that is in the order of the float32: NaNs are beyond the
+// infinities, on the side of their sign.
+func orderKey(v float32) int32 {
+	bits := int32(math.Float32bits(v))
+	return bits ^ int32(uint32(bits>>31)>>1)
+}
+
+// keyFloat is the number with the key.
+func keyFloat(key int32) float32 {
+	return math.Float32frombits(uint32(key ^ int32(uint32(key>>31)>>1)))
+}
+
+// minMaxKeys returns the least and the largest key of x.
+func minMaxKeys(x []float32) (lo, hi int32) {
+	k, _, n := vectorPart(x)
+	if n == 0 {
+		return minMaxKeysPortable(x)
+	}
+	lo, hi = k.minMaxKeys(&x[0], n)
+	a, b := minMaxKeysPortable(x[n:])
+	return min(lo, a), max(hi, b)
+}
+
+func minMaxKeysPortable(x []float32) (lo, hi int32) {
+	lo, hi = math.MaxInt32, math.MinInt32
 	for _, v := range x {
-		lo, hi = min(lo, v), max(hi, v)
+		key := orderKey(v)
+		lo, hi = min(lo, key), max(hi, key)
 	}
 	return lo, hi
 }

@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -48,14 +49,34 @@ func TestCountLinear(t *testing.T) {
 }
 
 func TestMinMax(t *testing.T) {
-	lo, hi := MinMax([]float32{3, -7, 2, 9, -1})
-	if lo != -7 || hi != 9 {
-		t.Errorf("%v to %v", lo, hi)
-	}
-	if lo, hi := MinMax([]float32{1, float32(math.NaN()), 2}); lo == lo || hi == hi {
-		t.Errorf("with a NaN: %v to %v", lo, hi)
-	}
+	rng := rand.New(rand.NewPCG(15, 16))
+	nan, inf, zero := float32(math.NaN()), float32(math.Inf(1)), float32(0)
+	eachLevel(t, func(t *testing.T, l Level) {
+		for n := 1; n < 200; n++ {
+			x := gaussian[float32](rng, n)
+			lo, hi := MinMax(x)
+			if lo != slices.Min(x) || hi != slices.Max(x) {
+				t.Fatalf("%d numbers: %v to %v, want %v to %v", n, lo, hi, slices.Min(x), slices.Max(x))
+			}
+			for _, bad := range []float32{nan, -nan} {
+				x[rng.IntN(n)] = bad
+				if lo, hi := MinMax(x); lo == lo || hi == hi {
+					t.Fatalf("%d numbers with a NaN: %v to %v", n, lo, hi)
+				}
+			}
+		}
+		x := append(make([]float32, 40), -zero, inf, -inf, 1e-45)
+		if lo, hi := MinMax(x); lo != -inf || hi != inf {
+			t.Errorf("with infinities: %v to %v", lo, hi)
+		}
+		x = slices.Repeat([]float32{-1e-45, -3e38, -1}, 30)
+		if lo, hi := MinMax(x); lo != -3e38 || hi != -1e-45 {
+			t.Errorf("negative numbers: %v to %v", lo, hi)
+		}
+	})
 }
+
+var sink float32
 
 func BenchmarkCounts(b *testing.B) {
 	x := gaussian[float32](rand.New(rand.NewPCG(1, 2)), 4<<20)
@@ -64,7 +85,7 @@ func BenchmarkCounts(b *testing.B) {
 	for name, f := range map[string]func(){
 		"Magnitudes": func() { CountMagnitudes(&magnitudes, x) },
 		"Linear":     func() { CountLinear(linear, x, 2048/6.0) },
-		"MinMax":     func() { MinMax(x) },
+		"MinMax":     func() { sink, _ = MinMax(x) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(4 * len(x)))

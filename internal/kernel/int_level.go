@@ -16,6 +16,7 @@ type integerKernels struct {
 	foldTile      func(y *float32, ldy int, sums *int32, scales *float32, rows, n int)
 	addScaledSums func(y *float32, sums *int32, scale float32, n int)
 
+	minMaxKeys        func(x *float32, n int) (lo, hi int32)
 	absMax            func(x *float32, n int) float32
 	absMaxScaled      func(amax, x *float32, scale float32, n int)
 	addAbsLanes       func(lanes, x *float32, n int)

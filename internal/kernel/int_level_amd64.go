@@ -5,6 +5,7 @@ package kernel
 //go:generate sh -c "cd _asm && go run . -out ../int_ternary_amd64.s -stubs ../int_ternary_amd64.go -pkg kernel int_ternary"
 //go:generate sh -c "cd _asm && go run . -out ../int_grad_amd64.s -stubs ../int_grad_amd64.go -pkg kernel int_grad"
 //go:generate sh -c "cd _asm && go run . -out ../int_quantize_amd64.s -stubs ../int_quantize_amd64.go -pkg kernel int_quantize"
+//go:generate sh -c "cd _asm && go run . -out ../counts_amd64.s -stubs ../counts_amd64.go -pkg kernel counts"
 
 var integerLevels = [...]*integerKernels{AVX2: &avx2Integers, AVX512: &avx512Integers, VNNI: &vnniIntegers}
 
@@ -18,6 +19,7 @@ var avx2Integers = integerKernels{
 	scaleTile:         scaleTileAVX2,
 	addScaledSums:     addScaledSumsAVX2,
 	foldTile:          foldTileAVX2,
+	minMaxKeys:        minMaxKeysAVX2,
 	absMax:            absMaxAVX2,
 	absMaxScaled:      absMaxScaledAVX2,
 	addAbsLanes:       addAbsLanesAVX2,
@@ -39,6 +41,7 @@ var avx512Integers = integerKernels{
 	scaleTile:         scaleTileAVX512,
 	addScaledSums:     addScaledSumsAVX512,
 	foldTile:          foldTileAVX512,
+	minMaxKeys:        minMaxKeysAVX512,
 	absMax:            absMaxAVX512,
 	absMaxScaled:      absMaxScaledAVX512,
 	addAbsLanes:       addAbsLanesAVX512,

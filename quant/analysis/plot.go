@@ -3,46 +3,32 @@ package analysis
 import (
 	"errors"
 	"fmt"
-	"image/color"
-	"io"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
-
-	"trefoil/internal/atomicfile"
-)
-
-var (
-	blue = color.RGBA{R: 0x2b, G: 0x6c, B: 0xb0, A: 0xff}
-	red  = color.RGBA{R: 0xc0, G: 0x39, B: 0x2b, A: 0xff}
-	gray = color.RGBA{R: 0xd0, G: 0xd7, B: 0xde, A: 0xff}
+	"gonum.org/v1/plot/vg/draw"
 )
 
 const (
 	histogramBins = 120
-	plotWidth     = 160 * vg.Millimeter
-	plotHeight    = 90 * vg.Millimeter
+	// wholeLines levels can be told apart as lines over the whole plot; more
+	// are ticks at its foot.
+	wholeLines = 32
 )
 
 // WeightPlot draws the histogram of the layer's weights with the levels of the
-// grid over it. With more than one scale the levels are those of the first
-// group, and the title says so.
+// grid over it. With more than one scale the weights are divided by theirs,
+// and the levels are the codes: weights beyond the outermost are clipped.
 func (l *Layer) WeightPlot() (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s: weights and levels", l.Name)
+	p := newPlot(l.Name+": weights and levels", "weight", "count")
 	if l.Scales > 1 {
-		p.Title.Text += fmt.Sprintf(" of the first of %d groups", l.Scales)
+		p.X.Label.Text = "weight / scale"
+		if len(l.tensor.Zeros) > 0 {
+			p.X.Label.Text += " + zero point"
+		}
 	}
-	p.X.Label.Text, p.Y.Label.Text = "weight", "count"
-	values := make(plotter.Values, len(l.values))
-	for i, v := range l.values {
-		values[i] = float64(v)
-	}
-	h, err := plotter.NewHist(values, histogramBins)
+	h, err := plotter.NewHist(l.positions(), histogramBins)
 	if err != nil {
 		return nil, fmt.Errorf("layer %s: %w", l.Name, err)
 	}
@@ -52,35 +38,65 @@ func (l *Layer) WeightPlot() (*plot.Plot, error) {
 	for _, b := range h.Bins {
 		top = max(top, b.Weight)
 	}
-	for _, level := range l.levels() {
-		line, err := plotter.NewLine(plotter.XYs{{X: level, Y: 0}, {X: level, Y: top}})
+	levels := l.levels()
+	height := top
+	if len(levels) > wholeLines {
+		height = 0.06 * top
+	}
+	for _, level := range levels {
+		line, err := plotter.NewLine(plotter.XYs{{X: level, Y: 0}, {X: level, Y: height}})
 		if err != nil {
 			return nil, fmt.Errorf("layer %s: %w", l.Name, err)
 		}
-		line.Color, line.Width = red, 0.6
+		line.Color, line.Width = vermilion, 0.6
 		p.Add(line)
 	}
+	p.Y.Min, p.Y.Max = 0, 1.05*top
 	return p, nil
 }
 
-// levels returns the values of the first group's codes, in ascending order.
+// positions returns where the weights stand: their values, or with more than
+// one scale their places between the codes.
+func (l *Layer) positions() plotter.Values {
+	values := make(plotter.Values, len(l.values))
+	layout := l.tensor.Layout
+	for g := range layout.Groups {
+		scale, zero := 1.0, 0.0
+		if l.Scales > 1 {
+			scale = float64(l.tensor.Scales[g])
+			if len(l.tensor.Zeros) > 0 {
+				zero = float64(l.tensor.Zeros[g])
+			}
+		}
+		for r := range layout.Runs {
+			lo := layout.Start(g) + r*layout.Stride
+			for i := lo; i < lo+layout.Run; i++ {
+				values[i] = float64(l.values[i])/scale + zero
+			}
+		}
+	}
+	return values
+}
+
+// levels returns where the codes stand among the positions, in ascending order.
 func (l *Layer) levels() []float64 {
 	var levels []float64
-	g, zero := l.tensor.Grid, 0
-	if len(l.tensor.Zeros) > 0 {
-		zero = int(l.tensor.Zeros[0])
+	g, scale, zero := l.tensor.Grid, 1.0, 0.0
+	if l.Scales == 1 {
+		scale = float64(l.tensor.Scales[0])
+		if len(l.tensor.Zeros) > 0 {
+			zero = float64(l.tensor.Zeros[0])
+		}
 	}
 	for code := g.Min; code <= g.Max; code += g.Step {
-		levels = append(levels, float64(code-zero)*float64(l.tensor.Scales[0]))
+		levels = append(levels, (float64(code)-zero)*scale)
 	}
 	return levels
 }
 
 // ErrorPlot draws the SQNR of each channel, and that of the whole as a line.
 func (l *Layer) ErrorPlot() (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text = l.Name + ": error by channel"
-	p.X.Label.Text, p.Y.Label.Text = "channel", "SQNR (dB)"
+	p := newPlot(l.Name+": error by channel", "channel", "SQNR (dB)")
 	points := make(plotter.XYs, len(l.Channels))
 	for i, m := range l.Channels {
 		points[i] = plotter.XY{X: float64(i), Y: m.SQNR}
@@ -90,25 +106,25 @@ func (l *Layer) ErrorPlot() (*plot.Plot, error) {
 	if err := errors.Join(errS, errL); err != nil {
 		return nil, fmt.Errorf("layer %s: %w", l.Name, err)
 	}
-	s.Color, s.Radius = blue, 1.5
-	whole.Color = red
+	s.GlyphStyle = draw.GlyphStyle{Color: blue, Radius: 1.6, Shape: draw.CircleGlyph{}}
+	whole.Color, whole.Width = vermilion, 1.2
 	p.Add(s, whole)
 	p.Legend.Add("a channel", s)
 	p.Legend.Add("the layer", whole)
+	p.Y.Max += 0.18 * (p.Y.Max - p.Y.Min) // room for the legend
 	return p, nil
 }
 
 // CodePlot draws the share of each code.
 func (l *Layer) CodePlot() (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s: share of the codes, %.2f bits of entropy", l.Name, l.Metrics.Entropy)
-	p.X.Label.Text, p.Y.Label.Text = "code", "share (%)"
+	title := fmt.Sprintf("%s: shares of the codes, %.2f bits of entropy", l.Name, l.Metrics.Entropy)
+	p := newPlot(title, "code", "share (%)")
 	g := l.tensor.Grid
 	shares := make(plotter.Values, g.Levels())
 	for _, c := range l.tensor.Codes {
 		shares[(int(c)-g.Min)/g.Step] += 100 / float64(len(l.tensor.Codes))
 	}
-	bars, err := plotter.NewBarChart(shares, plotWidth/vg.Length(2*len(shares)))
+	bars, err := plotter.NewBarChart(shares, min(0.6*plotWidth/vg.Length(len(shares)), 16*vg.Millimeter))
 	if err != nil {
 		return nil, fmt.Errorf("layer %s: %w", l.Name, err)
 	}
@@ -120,32 +136,7 @@ func (l *Layer) CodePlot() (*plot.Plot, error) {
 		ticks = append(ticks, plot.Tick{Value: float64(i), Label: fmt.Sprint(g.Min + i*g.Step)})
 	}
 	p.X.Tick.Marker = ticks
+	p.X.Min, p.X.Max = -0.5, float64(len(shares))-0.5
+	p.Y.Min = 0
 	return p, nil
-}
-
-// SavePlots writes the three plots of the layer to NAME.weights.EXT,
-// NAME.error.EXT and NAME.codes.EXT in a folder that exists. The format is
-// svg or png.
-func (l *Layer) SavePlots(folder, format string) error {
-	if !slices.Contains([]string{"svg", "png"}, format) {
-		return fmt.Errorf("plots of layer %s: format %q is not known: use svg or png", l.Name, format)
-	}
-	for _, each := range []struct {
-		name string
-		draw func() (*plot.Plot, error)
-	}{{"weights", l.WeightPlot}, {"error", l.ErrorPlot}, {"codes", l.CodePlot}} {
-		p, err := each.draw()
-		if err != nil {
-			return err
-		}
-		image, err := p.WriterTo(plotWidth, plotHeight, format)
-		if err != nil {
-			return fmt.Errorf("plots of layer %s: %w", l.Name, err)
-		}
-		name := strings.ReplaceAll(l.Name, string(filepath.Separator), "_") + "." + each.name + "." + format
-		if err := atomicfile.Write(filepath.Join(folder, name), func(w io.Writer) error { _, err := image.WriteTo(w); return err }); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -69,6 +70,26 @@ func TestLevels(t *testing.T) {
 	}
 	if odd := layer(t, quant.Config{Bits: 2, Scale: quant.SEQ}).levels(); len(odd) != 4 || odd[0] != -odd[3] || slices.Contains(odd, 0) {
 		t.Errorf("levels %v of a grid without zero", odd)
+	}
+}
+
+// With a scale for each channel, weights of all channels stand among the codes.
+func TestPositions(t *testing.T) {
+	l := layer(t, quant.Config{Bits: 4, Scheme: quant.Affine, Granularity: quant.PerChannel, Axis: 1})
+	positions := l.positions()
+	for i, v := range l.values {
+		g := i % 32
+		want := float64(v)/float64(l.tensor.Scales[g]) + float64(l.tensor.Zeros[g])
+		if math.Abs(positions[i]-want) > 1e-12 || math.Abs(want-float64(l.tensor.Codes[i])) > 0.51 {
+			t.Fatalf("weight %d stands at %v, want %v, of the code %d", i, positions[i], want, l.tensor.Codes[i])
+		}
+	}
+	if levels := l.levels(); levels[0] != -8 || levels[15] != 7 {
+		t.Errorf("levels %v", levels)
+	}
+	one := layer(t, quant.Config{Bits: 4})
+	if p := one.positions(); p[7] != float64(one.values[7]) {
+		t.Errorf("with one scale a weight of %v stands at %v", one.values[7], p[7])
 	}
 }
 

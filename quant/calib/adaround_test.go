@@ -3,6 +3,7 @@ package calib
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -68,6 +69,54 @@ func TestAdaRoundBeatsNearest(t *testing.T) {
 				t.Fatalf("%+v: weight %d moved by %d codes", c, i, d)
 			}
 		}
+	}
+}
+
+// Against every way to round the ten weights of an output up or down.
+func TestAdaRoundIsNearTheBest(t *testing.T) {
+	const out, in = 24, 10
+	l := correlated(out, in, 64)
+	c := quant.Config{Bits: 3, Granularity: quant.PerChannel}
+	learned, err := AdaRound(context.Background(), l, c, 3000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := quant.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nearest, err := q.Quantize(l.Weight, out, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := [3]float64{}
+	for r := range out {
+		row := Layer{Weight: l.Weight[r*in : (r+1)*in], Inputs: l.Inputs, Out: 1, In: in}
+		best := math.Inf(1)
+		try := &quant.Tensor{Shape: []int{1, in}, Codes: make([]int8, in), Scales: nearest.Scales[r : r+1], Grid: nearest.Grid}
+		if try.Layout, err = c.Layout(1, in); err != nil {
+			t.Fatal(err)
+		}
+		for ups := range 1 << in {
+			for i, w := range row.Weight {
+				code := int(math.Floor(float64(w/try.Scales[0]))) + ups>>i&1
+				try.Codes[i] = int8(min(max(code, try.Grid.Min), try.Grid.Max))
+			}
+			best = min(best, outputError(row, try))
+		}
+		for i, codes := range [][]int8{learned.Codes, nearest.Codes} {
+			copy(try.Codes, codes[r*in:(r+1)*in])
+			e := outputError(row, try)
+			if e < best*(1-1e-5) {
+				t.Fatalf("output %d: error %v is below the least, %v", r, e, best)
+			}
+			sum[i] += e
+		}
+		sum[2] += best
+	}
+	t.Logf("error %.4g learned, %.4g to nearest, %.4g the best", sum[0], sum[1], sum[2])
+	if sum[0] > 1.05*sum[2] || sum[1] < 3*sum[2] {
+		t.Errorf("error %.4g learned, %.4g to nearest, %.4g the best", sum[0], sum[1], sum[2])
 	}
 }
 

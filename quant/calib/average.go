@@ -3,6 +3,8 @@ package calib
 import (
 	"fmt"
 	"math"
+
+	"trefoil/internal/kernel"
 )
 
 // A MovingAverage follows the range of batches exponentially: with each batch
@@ -22,10 +24,7 @@ func (m *MovingAverage) Observe(x []float32) error {
 	if len(x) == 0 {
 		return fmt.Errorf("a batch without numbers has no range")
 	}
-	lo, hi := x[0], x[0]
-	for _, v := range x {
-		lo, hi = min(lo, v), max(hi, v)
-	}
+	lo, hi := kernel.MinMax(x)
 	if !(lo >= -math.MaxFloat32 && hi <= math.MaxFloat32) {
 		return fmt.Errorf("a batch from %v to %v has no range: its numbers must be finite", lo, hi)
 	}

@@ -13,7 +13,9 @@ package calib
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"trefoil/internal/kernel"
 	"trefoil/quant"
 )
 
@@ -29,15 +31,27 @@ type Observer struct {
 	lo, hi float32 // least and largest of the finite numbers and 0
 }
 
+// pieceSize numbers are looked at twice while they are in the first cache.
+const pieceSize = 4096
+
 // Observe adds the elements of x. Infinities and NaNs are counted apart.
 func (o *Observer) Observe(x []float32) {
-	o.sketch.add(x)
 	o.seen += uint64(len(x))
+	for piece := range slices.Chunk(x, pieceSize) {
+		o.sketch.add(piece)
+		o.extend(piece)
+	}
+}
+
+// extend lets the range reach the finite elements of x.
+func (o *Observer) extend(x []float32) {
+	if lo, hi := kernel.MinMax(x); lo >= -math.MaxFloat32 && hi <= math.MaxFloat32 {
+		o.lo, o.hi = min(o.lo, lo), max(o.hi, hi)
+		return
+	}
 	for _, v := range x {
-		if v > o.hi && v <= math.MaxFloat32 {
-			o.hi = v
-		} else if v < o.lo && v >= -math.MaxFloat32 {
-			o.lo = v
+		if v-v == 0 {
+			o.lo, o.hi = min(o.lo, v), max(o.hi, v)
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package calib
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -74,47 +76,57 @@ func TestRangeRefuses(t *testing.T) {
 	}
 }
 
-// Against PyTorch's MovingAverageMinMaxObserver with averaging constant 0.1,
-// worked by hand for two batches.
+// numbers are those of ../testdata/goldens.py.
+func numbers(n int, seed uint64) []float32 {
+	out := make([]float32, n)
+	next := func() int {
+		seed = (seed*1103515245 + 12345) % (1 << 31)
+		return int(seed >> 21)
+	}
+	for i := range out {
+		a, b, c := next(), next(), next()
+		out[i] = float32((c%2*2-1)*a*b) / (1 << 18)
+	}
+	return out
+}
+
+// Against PyTorch's MovingAverageMinMaxObserver with averaging constant 0.1.
 func TestMovingAverage(t *testing.T) {
+	b, err := os.ReadFile("../testdata/goldens.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Range [2]float64 `json:"moving_average"`
+	}
+	if err := json.Unmarshal(b, &want); err != nil {
+		t.Fatal(err)
+	}
 	m := MovingAverage{Momentum: 0.1}
 	if _, _, err := m.Range(); err == nil {
 		t.Error("no batches: no error")
 	}
-	for _, batch := range [][]float32{{-1, 2}, {-3, 1}} {
-		if err := m.Observe(batch); err != nil {
+	for i := range 5 {
+		if err := m.Observe(numbers(50, 20+uint64(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, bad := range [][]float32{nil, {1, float32(math.NaN())}, {float32(math.Inf(1))}} {
+	for _, bad := range [][]float32{nil, {1, float32(math.NaN())}, {float32(math.Inf(1))}, {float32(math.Inf(-1)), 0}} {
 		if m.Observe(bad) == nil {
 			t.Errorf("%v: no error", bad)
 		}
 	}
-	if lo, hi, err := m.Range(); err != nil || math.Abs(float64(lo)+1.2) > 1e-6 || math.Abs(float64(hi)-1.9) > 1e-6 {
-		t.Errorf("range %v to %v (%v), want -1.2 to 1.9", lo, hi, err)
+	lo, hi, err := m.Range()
+	if err != nil || math.Abs(float64(lo)-want.Range[0]) > 1e-6 || math.Abs(float64(hi)-want.Range[1]) > 1e-6 {
+		t.Errorf("range %v to %v (%v), want %v", lo, hi, err, want.Range)
 	}
-}
-
-func BenchmarkCalibration(b *testing.B) {
-	x := laplace(1 << 24)
-	b.Run("observe", func(b *testing.B) {
-		b.SetBytes(int64(4 * len(x)))
-		var o Observer
-		for b.Loop() {
-			o.Observe(x)
+	var ordinary MovingAverage // forgets slowly: a hundredth of the way a batch
+	for _, batch := range [][]float32{{2}, {3}} {
+		if err := ordinary.Observe(batch); err != nil {
+			t.Fatal(err)
 		}
-	})
-	b.Run("ranges", func(b *testing.B) {
-		b.SetBytes(int64(4 * len(x)))
-		for b.Loop() {
-			var o Observer
-			o.Observe(x)
-			for _, rule := range []quant.Scale{quant.Percentile, quant.MSE} {
-				if _, _, err := o.Range(quant.Config{Bits: 8, Scale: rule}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-	})
+	}
+	if lo, hi, err := ordinary.Range(); err != nil || lo != 0 || hi != 2.01 {
+		t.Errorf("range %v to %v (%v), want 0 to 2.01", lo, hi, err)
+	}
 }

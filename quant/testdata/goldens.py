@@ -1,7 +1,7 @@
 """Writes goldens.json: what other implementations make of the same numbers.
 
     python -m venv venv
-    venv/bin/pip install numpy scipy torch torchao transformers brevitas "dependencies==2.0.1"
+    venv/bin/pip install numpy scipy torch torchao transformers brevitas bitsandbytes nvidia-modelopt "dependencies==2.0.1"
     venv/bin/python goldens.py
 
 Each case names its source. Where a library has the rule, the library computes
@@ -15,13 +15,17 @@ import os
 
 os.environ["TORCHDYNAMO_DISABLE"] = "1"
 
+import bitsandbytes.functional as bnb
 import brevitas.nn as qnn
 import numpy as np
 import torch
 from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFixedPoint
+from modelopt.torch.quantization.calib.histogram import _compute_amax_entropy
 from scipy import optimize, special
 from scipy.stats import entropy as kl_entropy
 from torch.ao.quantization import observer
+from torchao.prototype.paretoq.models.utils_quant import LsqBinaryTernaryExtension, StretchedElasticQuant
+from torchao.prototype.smoothquant.core import SmoothQuantObserver
 from torchao.quantization import quant_primitives as ao
 from transformers.integrations.bitnet import ActQuant, WeightQuant
 
@@ -200,28 +204,49 @@ for bits in (2, 4):
            source="NumPy and SciPy, every range tried")
 
 
-def tensorrt(counts, levels):
-    """The calibration of Migacz's slides, candidate by candidate."""
-    best = (np.inf, len(counts))
-    for n in range(levels, len(counts) + 1):
-        p = counts[:n].astype(np.float64).copy()
-        p[n - 1] += counts[n:].sum()
-        q = np.zeros(n)
-        for level in range(levels):
-            lo, hi = level * n // levels, (level + 1) * n // levels
-            filled = counts[lo:hi] > 0
-            if filled.any():
-                q[lo:hi][filled] = counts[lo:hi].sum() / filled.sum()
-        d = kl_entropy(p, q)
-        if d < best[0] * (1 - 1e-12):
-            best = (d, n)
-    return best[1]
-
-
 edges = np.linspace(0, float(mag.max()), 2049)
 counts = np.bincount(np.minimum((mag.astype(np.float64) * (2048 / float(mag.max()))).astype(int), 2047), minlength=2048)
 for bits in (4, 8):
-    ranged("kl", big, edges[tensorrt(counts, 2 ** (bits - 1))], bits, source="NumPy and SciPy, TensorRT's procedure", ulps=1, seed=7)
+    bound = _compute_amax_entropy(counts.copy(), edges, bits, False, start_bin=2 ** (bits - 1))
+    ranged("kl", big, float(bound), bits, source="NVIDIA Model Optimizer, the calibration of TensorRT", ulps=1, seed=7)
+
+
+# --- ranges of affine grids: PyTorch's formula for the range, NumPy for where it ends --
+def affine_codes(x, lo, hi, bits):
+    lo, hi, top = F(min(lo, 0)), F(max(hi, 0)), 2 ** (bits - 1) - 1
+    scale = (hi - lo) / F(2**bits - 1)
+    zero = np.clip(-top - 1 - np.round(lo / scale), -top - 1, top)
+    return np.clip(np.round(x * (F(1) / scale)) + zero, -top - 1, top), scale, zero
+
+
+def affine_case(rule, x, lo, hi, bits, config=None, ulps=0, seed=1):
+    codes, scale, zero = affine_codes(x, lo, hi, bits)
+    case(rule + " affine", "NumPy", {"bits": bits, "scheme": "affine", "scale": rule, **(config or {})}, x.shape, codes, [scale], [zero], ulps, seed)
+
+
+highest = np.percentile(big, 99.5, method="inverted_cdf")
+lowest = -np.percentile(-big, 99.5, method="inverted_cdf")
+affine_case("percentile", big, lowest, highest, 4, {"percentile": 99}, seed=7)
+affine_case("sigma", big, mean - 1.5 * sigma, mean + 1.5 * sigma, 4, {"sigmas": 1.5}, ulps=2, seed=7)
+affine_case("aciq-gaussian", big, mean - aciq["aciq-gaussian"]["4"] * sigma, mean + aciq["aciq-gaussian"]["4"] * sigma, 4, ulps=2, seed=7)
+
+
+def searched_affine(x, bits, loss):
+    lo, hi, best = x.min(), x.max(), None
+    for i in range(100, 0, -1):
+        f = F(i) / F(100)
+        codes, scale, zero = affine_codes(x, f * lo, f * hi, bits)
+        e = loss(codes, scale, zero)
+        if best is None or e < best[0]:
+            best = (e, f)
+    return best[1] * lo, best[1] * hi
+
+
+for bits in (2, 4):
+    lo, hi = searched_affine(small, bits, lambda c, s, z: np.sum((small.astype(np.float64) - (c - z).astype(np.float64) * np.float64(s)) ** 2))
+    affine_case("mse", small, lo, hi, bits)
+    lo, hi = searched_affine(small, bits, lambda c, s, z: -kl_entropy(np.unique(c, return_counts=True)[1]))
+    affine_case("entropy", small, lo, hi, bits)
 
 # --- learned scales: PyTorch differentiates the forward rule ------------------
 x, dy = array(64, seed=3), array(64, seed=5)
@@ -242,6 +267,18 @@ def lsq(lo, hi):
     return lambda v, s: through(torch.clamp(v / s, lo, hi)) * s
 
 
+def authors(kind, bits, start, rule):
+    """The authors' own gradients: those of ParetoQ, which torchao ships.
+
+    Not for the ternary SEQ: there the code counts a clipped weight as 1, where
+    the paper's formula has its level, 2/3.
+    """
+    p, xt = torch.tensor([F(start)], requires_grad=True), torch.from_numpy(x).clone().requires_grad_()
+    y = rule.apply(xt, p, 0 if bits == 1.58 else bits, True)
+    y.backward(torch.from_numpy(dy))
+    return {"kind": kind, "bits": bits, "param": float(p), "y": y.tolist(), "dx": xt.grad.tolist(), "dparam": float(p.grad)}
+
+
 def seq(levels, shift):
     return lambda v, s: (through(torch.clamp(v / s, -0.99, 0.99) * levels - shift) + shift) / levels * s
 
@@ -251,21 +288,31 @@ gradients = [
     learned("lsq", 4, 0.07, lsq(-8, 7), 1 / (64 * 7) ** 0.5),
     learned("seq", 1.58, 0.5, seq(1.5, 0), 1 / 64**0.5),
     learned("seq", 2, 0.5, seq(2, 0.5), 1 / 64**0.5),
+    authors("lsq", 1.58, 0.4, LsqBinaryTernaryExtension),
+    authors("lsq", 3, 0.11, LsqBinaryTernaryExtension),
+    authors("seq", 2, 0.6, StretchedElasticQuant),
+    authors("seq", 4, 0.7, StretchedElasticQuant),
     learned("pact", 0, 0.4, lambda v, s: torch.minimum(torch.relu(v), s), 1),
 ]
 
-# --- AdaRound, SmoothQuant, Hadamard, metrics ----------------------------------
+# --- LLM.int8, SmoothQuant, Hadamard, metrics ----------------------------------
 from scipy.linalg import hadamard
 
 m = array(4, 16, seed=9)
+halves = torch.from_numpy(m).half()
+codes, peaks, columns = bnb.int8_vectorwise_quant(halves, threshold=3.0)
+assert 0 < len(columns) < 16
+smoothing = SmoothQuantObserver(torch.from_numpy(array(8, 16, seed=11)), alpha=0.6)
+smoothing(torch.from_numpy(m))
 out = {
-    "versions": {p: importlib.metadata.version(p) for p in ("numpy", "scipy", "torch", "torchao", "transformers", "brevitas")},
+    "versions": {p: importlib.metadata.version(p) for p in ("numpy", "scipy", "torch", "torchao", "transformers", "brevitas", "bitsandbytes", "nvidia-modelopt")},
     "cases": cases,
     "gradients": gradients,
     "aciq": aciq,
     "aciq_bounds": {k: float(v) for k, v in aciq_bounds.items()},
     "hadamard": (m @ (hadamard(16) / 4)).reshape(-1).tolist(),
-    "smooth": (np.abs(m).max(0) ** 0.6 / np.abs(array(8, 16, seed=11)).max(0) ** 0.4).tolist(),
+    "llm_int8": {"columns": columns.tolist(), "codes": codes.reshape(-1).tolist(), "peaks": peaks.tolist()},
+    "smooth": smoothing.calculate_qparams()[0].tolist(),
 }
 averaged = observer.MovingAverageMinMaxObserver(averaging_constant=0.1, dtype=torch.qint8)
 for i in range(5):
