@@ -95,12 +95,12 @@ func TestText(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := run(t, open(t, llama), Options{Text: path, Context: 16, Cache: t.TempDir()})
-	report, err := r.Export(filepath.Join(r.Dir, "m"), export.Options{Float: packed.Float32, Percentile: 99.9})
+	report, err := r.Export(t.Context(), filepath.Join(r.Dir, "m"), export.Options{Float: packed.Float32, Percentile: 99.9})
 	if err != nil || report.HeldoutTokens != windows*16 || !(report.DynamicLoss > 1) || report.GraphLoss != 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	r = run(t, open(t, llama), Options{})
-	if report, err = r.Export(filepath.Join(r.Dir, "m"), export.Options{Float: packed.Float32, Percentile: 99.9}); err != nil || report.HeldoutTokens != 0 || report.DynamicLoss != 0 {
+	if report, err = r.Export(t.Context(), filepath.Join(r.Dir, "m"), export.Options{Float: packed.Float32, Percentile: 99.9}); err != nil || report.HeldoutTokens != 0 || report.DynamicLoss != 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if err := open(t, llama).Write(t.Context(), r.Dir, Options{Name: "x"}); !errors.Is(err, ErrExists) {
@@ -145,7 +145,7 @@ func TestExportsImport(t *testing.T) {
 			t.Run(string(activation)+" "+name, func(t *testing.T) {
 				o.Float, o.Percentile = packed.Float32, 99.9
 				path := filepath.Join(t.TempDir(), "out")
-				if _, err := r.Write(path, f, o); err != nil {
+				if _, err := r.Write(t.Context(), path, f, o); err != nil {
 					t.Fatal(err)
 				}
 				// Scales in half precision come back rounded.

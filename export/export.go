@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"fmt"
 
 	"trefoil/arch"
@@ -49,22 +50,24 @@ func (l Layer) BitsPerWeight() float64 { return 8 * float64(l.Bytes) / float64(l
 func (l Layer) Float32Bytes() int { return packed.Float32.Bytes(l.Weights) }
 
 // Export freezes and calibrates the run, writes the file at path, opens it and
-// measures it on the held-out windows.
-func (r *Run) Export(path string, o Options) (*Report, error) {
+// measures it on the held-out windows. The codes of all ternary layers are in
+// memory, a byte each, and beside them the floats of what is not ternary.
+func (r *Run) Export(ctx context.Context, path string, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if r.Weights == nil {
-		if err := r.ReadWeights(); err != nil {
-			return nil, err
-		}
+	m, err := r.freezeFromDisk(ctx, o)
+	if err != nil {
+		return nil, err
 	}
-	m := r.Freeze(o)
 	integers := r.Config.Quantization.Activations.Bits != schedule.Float && r.Calibration.N > 0
 	if integers {
 		if err := r.calibrate(m, o.Percentile); err != nil {
 			return nil, err
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	size, err := packed.Write(path, m)
 	if err != nil {
@@ -80,7 +83,7 @@ func (r *Run) Export(path string, o Options) (*Report, error) {
 	if r.Heldout.N == 0 {
 		return report, nil
 	}
-	if err := r.measure(report, integers); err != nil {
+	if err := r.measure(ctx, report, integers); err != nil {
 		return nil, fmt.Errorf("%s was written, but cannot be measured: %w", path, err)
 	}
 	return report, nil
@@ -102,12 +105,15 @@ func describe(p arch.Parameter, t *packed.Tensor) Layer {
 }
 
 // measure reads the file back and evaluates it on the held-out windows.
-func (r *Run) measure(report *Report, integers bool) error {
+func (r *Run) measure(ctx context.Context, report *Report, integers bool) error {
 	model, err := infer.Open(report.Path)
 	if err != nil {
 		return err
 	}
 	loss := func(a infer.Activations) (float64, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
 		view, err := model.WithActivations(a)
 		if err != nil {
 			return 0, err

@@ -165,7 +165,7 @@ func TestCalibration(t *testing.T) {
 func TestExport(t *testing.T) {
 	r := load(t, fakeRun(t))
 	path := filepath.Join(r.Dir, "model.trefoil")
-	report, err := r.Export(path, options)
+	report, err := r.Export(t.Context(), path, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,11 +218,11 @@ func TestExport(t *testing.T) {
 
 func TestFloat16(t *testing.T) {
 	r := load(t, fakeRun(t))
-	single, err := r.Export(filepath.Join(r.Dir, "single"), options)
+	single, err := r.Export(t.Context(), filepath.Join(r.Dir, "single"), options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	half, err := r.Export(filepath.Join(r.Dir, "half"), Options{Float: packed.Float16, Percentile: 99.9})
+	half, err := r.Export(t.Context(), filepath.Join(r.Dir, "half"), Options{Float: packed.Float16, Percentile: 99.9})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestFloat16(t *testing.T) {
 
 func TestFloatRun(t *testing.T) {
 	r := load(t, fakeRun(t, "quantization.weights.bits=32", "quantization.activations.bits=32", "quantization.phases=[]"))
-	report, err := r.Export(filepath.Join(r.Dir, "m"), options)
+	report, err := r.Export(t.Context(), filepath.Join(r.Dir, "m"), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,12 +338,12 @@ func TestExportErrors(t *testing.T) {
 		"percentile 101":      {Float: packed.Float32, Percentile: 101},
 		"percentile NaN":      {Float: packed.Float32, Percentile: math.NaN()},
 	} {
-		if _, err := r.Export(path, o); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := r.Export(t.Context(), path, o); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want it to say %q", err, says)
 		}
 	}
 	r.Weights["norm"][5] = 1e5
-	if _, err := r.Export(path, Options{Float: packed.Float16, Percentile: 99}); err == nil || !strings.Contains(err.Error(), "tensor norm: element 5 is 100000, beyond half precision") {
+	if _, err := r.Export(t.Context(), path, Options{Float: packed.Float16, Percentile: 99}); err == nil || !strings.Contains(err.Error(), "tensor norm: element 5 is 100000, beyond half precision") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -38,10 +39,33 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Freeze returns the run's model with its linear layers quantized as the run
-// was to end, without static activation scales yet.
+// Freeze returns the model of a run that was loaded with its weights, the
+// linear layers quantized as the run was to end, without static activation
+// scales yet.
 func (r *Run) Freeze(o Options) *packed.Model {
-	q := r.Config.Quantization
+	m := r.emptyModel()
+	for _, p := range r.Model.Parameters() {
+		m.Tensors = append(m.Tensors, r.freeze(p, r.Weights[p.Name], o))
+	}
+	return m
+}
+
+// freezeFromDisk is Freeze without the weights in memory: of ternary layers
+// there are only the codes.
+func (r *Run) freezeFromDisk(ctx context.Context, o Options) (*packed.Model, error) {
+	m := r.emptyModel()
+	for _, p := range r.Model.Parameters() {
+		t, err := r.frozen(ctx, p, o)
+		if err != nil {
+			return nil, err
+		}
+		m.Tensors = append(m.Tensors, t)
+	}
+	return m, nil
+}
+
+// emptyModel is the run's model without tensors.
+func (r *Run) emptyModel() *packed.Model {
 	m := &packed.Model{
 		Config: packed.Config{
 			Model:      r.Model,
@@ -50,10 +74,7 @@ func (r *Run) Freeze(o Options) *packed.Model {
 		Tokenizer: r.Tokenizer,
 	}
 	if r.ternary() {
-		m.Config.Quantization.WeightScale = string(q.Weights.Scale)
-	}
-	for _, p := range r.Model.Parameters() {
-		m.Tensors = append(m.Tensors, r.freeze(p, r.Weights[p.Name], o))
+		m.Config.Quantization.WeightScale = string(r.Config.Quantization.Weights.Scale)
 	}
 	return m
 }
@@ -77,8 +98,8 @@ func (r *Run) freeze(p arch.Parameter, w []float32, o Options) packed.Tensor {
 }
 
 // frozen reads and quantizes one parameter.
-func (r *Run) frozen(p arch.Parameter, o Options) (packed.Tensor, error) {
-	w, err := r.weight(p)
+func (r *Run) frozen(ctx context.Context, p arch.Parameter, o Options) (packed.Tensor, error) {
+	w, err := r.weight(ctx, p)
 	if err != nil {
 		return packed.Tensor{}, err
 	}

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -83,7 +84,7 @@ func (r *Run) separateScales(t gguf.Type) bool {
 	return r.ternary() && r.ggufArchitecture() == bitnet && t != gguf.I2_S
 }
 
-func (r *Run) writeGGUF(path string, o Options) (*Output, error) {
+func (r *Run) writeGGUF(ctx context.Context, path string, o Options) (*Output, error) {
 	t := r.ggufType(o)
 	if err := r.ggufFits(t); err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (r *Run) writeGGUF(path string, o Options) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	tensors := r.ggufTensors(t, o)
+	tensors := r.ggufTensors(ctx, t, o)
 	if err := atomicfile.Write(path, func(w io.Writer) error { return gguf.Write(w, keys, tensors) }); err != nil {
 		return nil, err
 	}
@@ -140,20 +141,20 @@ func (r *Run) ggufKeys(t gguf.Type) ([]gguf.KeyValue, error) {
 }
 
 // ggufTensors lists the tensors in the order of the model.
-func (r *Run) ggufTensors(t gguf.Type, o Options) []gguf.Tensor {
+func (r *Run) ggufTensors(ctx context.Context, t gguf.Type, o Options) []gguf.Tensor {
 	var list []gguf.Tensor
 	scales := r.separateScales(t)
 	for _, p := range r.Model.Parameters() {
 		name := names.GGUF.Of(p.Name)
 		list = append(list, gguf.Tensor{
 			Name: name, Type: storedType(p, t, o), Shape: p.Shape,
-			Fill: func(w *gguf.TensorWriter) error { return r.fillGGUF(w, p, scales, o) },
+			Fill: func(w *gguf.TensorWriter) error { return r.fillGGUF(ctx, w, p, scales, o) },
 		})
 		if p.Kind == arch.Linear && scales {
 			list = append(list, gguf.Tensor{
 				Name: names.Sibling(name, "scale"), Type: gguf.F32, Shape: []int{1},
 				Fill: func(w *gguf.TensorWriter) error {
-					tensor, err := r.frozen(p, o)
+					tensor, err := r.frozen(ctx, p, o)
 					if err != nil {
 						return err
 					}
@@ -179,8 +180,8 @@ func storedType(p arch.Parameter, t gguf.Type, o Options) gguf.Type {
 
 // fillGGUF writes one parameter. Its codes have scale 1 where the scale is a
 // tensor of its own.
-func (r *Run) fillGGUF(w *gguf.TensorWriter, p arch.Parameter, scales bool, o Options) error {
-	t, err := r.frozen(p, o)
+func (r *Run) fillGGUF(ctx context.Context, w *gguf.TensorWriter, p arch.Parameter, scales bool, o Options) error {
+	t, err := r.frozen(ctx, p, o)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,14 @@ func (r *Run) ggufTokenizer() ([]gguf.KeyValue, error) {
 	if !ok {
 		end = r.rarestToken()
 	}
+	begin := end
+	before, after := tokenizer.Around()
+	if len(before) > 0 {
+		begin = before[0]
+	}
+	if len(before) > 1 || len(after) > 1 || len(after) == 1 && after[0] != end {
+		return nil, fmt.Errorf("the tokenizer puts the ids %v before and %v behind each text; GGUF has a place for one token that begins a text and for the one that ends it: use the format hf", before, after)
+	}
 	tokens, types := ggufTokens(parts, r.Model.Vocab)
 	keys := []gguf.KeyValue{
 		{Key: "tokenizer.ggml.model", Value: "gpt2"},
@@ -38,9 +46,10 @@ func (r *Run) ggufTokenizer() ([]gguf.KeyValue, error) {
 		{Key: "tokenizer.ggml.tokens", Value: tokens},
 		{Key: "tokenizer.ggml.token_type", Value: types},
 		{Key: "tokenizer.ggml.merges", Value: ggufMerges(parts)},
-		{Key: "tokenizer.ggml.bos_token_id", Value: uint32(end)},
+		{Key: "tokenizer.ggml.bos_token_id", Value: uint32(begin)},
 		{Key: "tokenizer.ggml.eos_token_id", Value: uint32(end)},
-		{Key: "tokenizer.ggml.add_bos_token", Value: false},
+		{Key: "tokenizer.ggml.add_bos_token", Value: len(before) > 0},
+		{Key: "tokenizer.ggml.add_eos_token", Value: len(after) > 0},
 		{Key: "tokenizer.huggingface.json", Value: string(r.Tokenizer)},
 	}
 	return keys, nil

@@ -1,7 +1,9 @@
 package export
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -102,6 +104,9 @@ func (r *Run) huggingFaceConfig(f Format, tokenizer *data.Tokenizer) hfConfig {
 	if end, ok := tokenizer.EndOfText(); ok {
 		out.BeginToken, out.EndToken = &end, &end
 	}
+	if before, _ := tokenizer.Around(); len(before) > 0 {
+		out.BeginToken = &before[0]
+	}
 	if r.ternary() {
 		out.Quantization = &hfQuantConfig{"bitnet", "autobitlinear", "online", []string{"lm_head"}}
 		if f == PackedHuggingFace {
@@ -111,44 +116,78 @@ func (r *Run) huggingFaceConfig(f Format, tokenizer *data.Tokenizer) hfConfig {
 	return out
 }
 
-// writeHuggingFace fills a folder: the weights first, and config.json, by
-// which the folder is known for a model, last.
-func (r *Run) writeHuggingFace(dir string, f Format, o Options) (*Output, error) {
-	if err := r.huggingFaceFits(f); err != nil {
-		return nil, err
-	}
+// A part is a file of a folder.
+type part struct {
+	name  string
+	write func(io.Writer) error
+}
+
+// huggingFaceParts are the files beside the weights; config.json, by which a
+// folder is known for a model, is the last.
+func (r *Run) huggingFaceParts(f Format) ([]part, error) {
 	tokenizer, err := data.ParseTokenizer(r.Tokenizer)
 	if err != nil {
 		return nil, err
 	}
 	config, special := r.huggingFaceConfig(f, tokenizer), specialTokens(tokenizer)
+	return []part{
+		{"tokenizer.json", func(w io.Writer) error { return writeBytes(w, r.Tokenizer) }},
+		{"tokenizer_config.json", jsonWriter(tokenizerConfig(config, special))},
+		{"special_tokens_map.json", jsonWriter(special)},
+		{"generation_config.json", jsonWriter(generationConfig(config))},
+		{"README.md", func(w io.Writer) error { return r.writeCard(w, f) }},
+		{"config.json", jsonWriter(config)},
+	}, nil
+}
+
+// writeHuggingFace writes a folder. The files of an older export in it are
+// replaced when all new ones are whole, so that no failure mixes the two.
+func (r *Run) writeHuggingFace(ctx context.Context, dir string, f Format, o Options) (*Output, error) {
+	if err := r.huggingFaceFits(f); err != nil {
+		return nil, err
+	}
+	parts, err := r.huggingFaceParts(f)
+	if err != nil {
+		return nil, err
+	}
+	weights := func(w io.Writer) error { return r.writeHuggingFaceWeights(ctx, w, f, o) }
+	parts = append([]part{{weightsFile, weights}}, parts...)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
 	if err := noOtherWeights(dir); err != nil {
 		return nil, err
 	}
-	var paths []string
-	write := func(name string, fn func(io.Writer) error) {
-		if err == nil {
-			path := filepath.Join(dir, name)
-			paths = append(paths, path)
-			err = atomicfile.Write(path, fn)
-		}
-	}
-	write(weightsFile, func(w io.Writer) error { return r.writeHuggingFaceWeights(w, f, o) })
-	write("tokenizer.json", func(w io.Writer) error { return writeBytes(w, r.Tokenizer) })
-	write("tokenizer_config.json", jsonWriter(tokenizerConfig(config, special)))
-	write("special_tokens_map.json", jsonWriter(special))
-	write("generation_config.json", jsonWriter(generationConfig(config)))
-	write("README.md", func(w io.Writer) error { return r.writeCard(w, f) })
-	write("config.json", jsonWriter(config))
-	if err != nil {
+	if err := replaceParts(dir, parts); err != nil {
 		return nil, err
+	}
+	var paths []string
+	for _, p := range parts {
+		paths = append(paths, filepath.Join(dir, p.name))
 	}
 	out := &Output{}
 	out.Files, err = files(paths...)
 	return out, err
+}
+
+// replaceParts writes all parts to a folder in dir before it moves them there.
+func replaceParts(dir string, parts []part) (err error) {
+	stage, err := os.MkdirTemp(dir, ".export-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
+	for _, p := range parts {
+		if err := atomicfile.Write(filepath.Join(stage, p.name), p.write); err != nil {
+			return fmt.Errorf("writing %s: %w", filepath.Join(dir, p.name), errors.Unwrap(err))
+		}
+	}
+	for _, p := range parts {
+		if err := os.Rename(filepath.Join(stage, p.name), filepath.Join(dir, p.name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const weightsFile = "model.safetensors"
@@ -190,20 +229,27 @@ func tokenizerConfig(c hfConfig, special map[string]string) map[string]any {
 	return out
 }
 
-// specialTokens names the token that ends a text, and begins the next.
+// specialTokens names the token that ends a text, and the one that begins the
+// next: the same, unless the tokenizer puts another one before each text.
 func specialTokens(t *data.Tokenizer) map[string]string {
-	end, ok := t.EndOfText()
-	if !ok {
-		return map[string]string{}
+	special := map[string]string{}
+	if end, ok := t.EndOfText(); ok {
+		special["eos_token"] = string(t.Decode([]int32{end}))
+		special["bos_token"] = special["eos_token"]
 	}
-	name := string(t.Decode([]int32{end}))
-	return map[string]string{"bos_token": name, "eos_token": name}
+	if before, _ := t.Around(); len(before) > 0 {
+		special["bos_token"] = string(t.Decode(before[:1]))
+	}
+	return special
 }
 
 func generationConfig(c hfConfig) map[string]any {
 	out := map[string]any{"do_sample": true, "temperature": 0.8, "top_p": 0.95}
+	if c.BeginToken != nil {
+		out["bos_token_id"] = *c.BeginToken
+	}
 	if c.EndToken != nil {
-		out["bos_token_id"], out["eos_token_id"] = *c.EndToken, *c.EndToken
+		out["eos_token_id"] = *c.EndToken
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"io"
 
 	"trefoil/arch"
@@ -13,27 +14,27 @@ import (
 // rowsPerByte is how many codes of a column a byte holds.
 const rowsPerByte = 4
 
-func (r *Run) writeHuggingFaceWeights(w io.Writer, f Format, o Options) error {
+func (r *Run) writeHuggingFaceWeights(ctx context.Context, w io.Writer, f Format, o Options) error {
 	var tensors []safetensors.Tensor
 	for _, p := range r.Model.Parameters() {
 		name := names.HuggingFace.Of(p.Name)
 		if p.Kind == arch.Linear && f == PackedHuggingFace {
-			tensors = append(tensors, r.packedLinear(name, p, o)...)
+			tensors = append(tensors, r.packedLinear(ctx, name, p, o)...)
 			continue
 		}
 		dtype := safetensors.F32
 		if p.Kind != arch.Linear && o.Float == packed.Float16 {
 			dtype = safetensors.F16
 		}
-		tensors = append(tensors, r.floats(name, p, dtype))
+		tensors = append(tensors, r.floats(ctx, name, p, dtype))
 	}
 	return safetensors.Write(w, map[string]string{"format": "pt"}, tensors)
 }
 
 // floats is a parameter as it learned, in F32 or F16.
-func (r *Run) floats(name string, p arch.Parameter, dtype safetensors.DType) safetensors.Tensor {
+func (r *Run) floats(ctx context.Context, name string, p arch.Parameter, dtype safetensors.DType) safetensors.Tensor {
 	return safetensors.Tensor{Name: name, Shape: p.Shape, Data: safetensors.Lazy{DType: dtype, Load: func() (any, error) {
-		w, err := r.weight(p)
+		w, err := r.weight(ctx, p)
 		if err != nil || dtype == safetensors.F32 {
 			return w, err
 		}
@@ -46,17 +47,17 @@ func (r *Run) floats(name string, p arch.Parameter, dtype safetensors.DType) saf
 // packedLinear is a ternary layer as transformers packs it: weight [out/4, in]
 // and weight_scale [1]. AutoBitLinear multiplies the product by weight_scale,
 // which therefore is gamma. (BitLinear, the other linear_class, divides by it.)
-func (r *Run) packedLinear(name string, p arch.Parameter, o Options) []safetensors.Tensor {
+func (r *Run) packedLinear(ctx context.Context, name string, p arch.Parameter, o Options) []safetensors.Tensor {
 	out, in := p.Shape[0], p.Shape[1]
 	codes := func() (any, error) {
-		t, err := r.frozen(p, o)
+		t, err := r.frozen(ctx, p, o)
 		if err != nil {
 			return nil, err
 		}
 		return packRows(t.Codes, out, in), nil
 	}
 	scale := func() (any, error) {
-		t, err := r.frozen(p, o)
+		t, err := r.frozen(ctx, p, o)
 		return []float32{t.Scale}, err
 	}
 	return []safetensors.Tensor{

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ type File struct {
 // or a folder for Hugging Face. It fails where the format cannot carry the
 // run, and says what is in the way. No more than one tensor is in memory at a
 // time, and each file is whole or not there.
-func (r *Run) Write(path string, f Format, o Options) (*Output, error) {
+func (r *Run) Write(ctx context.Context, path string, f Format, o Options) (*Output, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -66,11 +67,11 @@ func (r *Run) Write(path string, f Format, o Options) (*Output, error) {
 	var err error
 	switch f {
 	case GGUF:
-		out, err = r.writeGGUF(path, o)
+		out, err = r.writeGGUF(ctx, path, o)
 	case HuggingFace, PackedHuggingFace:
-		out, err = r.writeHuggingFace(path, f, o)
+		out, err = r.writeHuggingFace(ctx, path, f, o)
 	case SafeTensors:
-		out, err = r.writePlain(path, o)
+		out, err = r.writePlain(ctx, path, o)
 	default:
 		err = fmt.Errorf("is not a format for others: use one of %v", Formats()[1:])
 	}

@@ -2,7 +2,11 @@ package export
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -28,6 +32,7 @@ func opened(t *testing.T, dir string) *Run {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { r.Close() })
 	return r
 }
 
@@ -53,13 +58,13 @@ func TestEveryFormatVerifies(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "out")
 		if c.f == Trefoil {
-			if _, err := c.run.Export(path, c.o); err != nil {
+			if _, err := c.run.Export(t.Context(), path, c.o); err != nil {
 				t.Fatal(err)
 			}
-		} else if _, err := c.run.Write(path, c.f, c.o); err != nil {
+		} else if _, err := c.run.Write(t.Context(), path, c.f, c.o); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		v, err := c.run.Verify(path, c.f, c.o)
+		v, err := c.run.Verify(t.Context(), path, c.f, c.o)
 		if err != nil || v.Tensors != len(c.run.Model.Parameters()) {
 			t.Fatalf("%s: %+v, %v", name, v, err)
 		}
@@ -74,14 +79,193 @@ func TestVerifyFindsOtherWeights(t *testing.T) {
 	r := load(t, wide(t))
 	for _, f := range []Format{GGUF, PackedHuggingFace, SafeTensors} {
 		path := filepath.Join(t.TempDir(), "out")
-		if _, err := r.Write(path, f, options); err != nil {
+		if _, err := r.Write(t.Context(), path, f, options); err != nil {
 			t.Fatal(err)
 		}
 		w := r.Weights["blocks.0.ffn.up"]
 		w[7], w[8] = -w[7], -w[8]-1
-		if _, err := r.Verify(path, f, options); err == nil || !strings.Contains(err.Error(), "blocks.0.ffn.up is off by") {
+		if _, err := r.Verify(t.Context(), path, f, options); err == nil || !strings.Contains(err.Error(), "blocks.0.ffn.up") {
 			t.Errorf("%s: got %v", f, err)
 		}
+	}
+}
+
+// places lists where the tensors of an exported file lie.
+func places(t *testing.T, path string, f Format) map[string][2]int64 {
+	t.Helper()
+	out := map[string][2]int64{}
+	switch f {
+	case Trefoil:
+		file, err := packed.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		for _, i := range file.Index() {
+			out[i.Name] = [2]int64{i.Offset, i.Length}
+		}
+	case GGUF:
+		file, err := gguf.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		for _, i := range file.Tensors() {
+			out[i.Name] = [2]int64{i.Offset, i.Size}
+		}
+	default:
+		file, err := safetensors.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		for _, i := range file.Tensors() {
+			out[i.Name] = [2]int64{i.Offset, i.Size}
+		}
+	}
+	return out
+}
+
+// A byte that changed on the disk is found, and its tensor named, in every
+// format; in none does it pass for rounding.
+func TestVerifyNamesTheDamagedTensor(t *testing.T) {
+	r := opened(t, wide(t))
+	half := options
+	half.Float = packed.Float16
+	for name, c := range map[string]struct {
+		f Format
+		o Options
+	}{
+		"trefoil": {Trefoil, options}, "hf": {HuggingFace, options}, "hf-packed": {PackedHuggingFace, options}, "safetensors": {SafeTensors, options},
+		"tq1_0": {GGUF, withType(gguf.TQ1_0)}, "tq2_0": {GGUF, withType(gguf.TQ2_0)}, "q2_0": {GGUF, withType(gguf.Q2_0)},
+		"i2_s": {GGUF, withType(gguf.I2_S)}, "f16": {GGUF, withType(gguf.F16)}, "half": {GGUF, half},
+	} {
+		path := filepath.Join(t.TempDir(), "out")
+		weights := path
+		if c.f == Trefoil {
+			if _, err := r.Export(t.Context(), path, c.o); err != nil {
+				t.Fatal(err)
+			}
+		} else if _, err := r.Write(t.Context(), path, c.f, c.o); err != nil {
+			t.Fatal(err)
+		}
+		if c.f == HuggingFace || c.f == PackedHuggingFace {
+			weights = filepath.Join(path, weightsFile)
+		}
+		good, err := os.ReadFile(weights)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tensor, place := range places(t, weights, c.f) {
+			bad := slices.Clone(good)
+			bad[place[0]] ^= 1 // the last bit of a float's fraction, the lowest of a packed byte
+			if err := os.WriteFile(weights, bad, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, err := r.Verify(t.Context(), path, c.f, c.o)
+			layer := strings.TrimSuffix(tensor, ".scale") // is told by the weights that it belongs to
+			if err == nil || !strings.Contains(err.Error(), layer) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: a changed byte of %s: %v", name, tensor, err)
+			}
+		}
+	}
+}
+
+// What stands beside the tensors is compared too.
+func TestVerifyComparesTheRest(t *testing.T) {
+	r := opened(t, wide(t))
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.gguf")
+	if _, err := r.Write(t.Context(), path, GGUF, withType(gguf.Q2_0)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b, []byte("Ġ")) // a token's name
+	b[at+1]++
+	os.WriteFile(path, b, 0o644)
+	if _, err := r.Verify(t.Context(), path, GGUF, withType(gguf.Q2_0)); err == nil || !strings.Contains(err.Error(), "m.gguf: key tokenizer.ggml.tokens: the value is not the run's") {
+		t.Errorf("a changed token: %v", err)
+	}
+	folder := filepath.Join(dir, "hf")
+	if _, err := r.Write(t.Context(), folder, HuggingFace, options); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(filepath.Join(folder, "generation_config.json"), []byte("{}"), 0o644)
+	if _, err := r.Verify(t.Context(), folder, HuggingFace, options); err == nil || !strings.Contains(err.Error(), "generation_config.json: the content is not the run's") {
+		t.Errorf("a changed file: %v", err)
+	}
+}
+
+// An export that ends early leaves the files of an older one as they were,
+// and nothing of its own.
+func TestEarlyEnd(t *testing.T) {
+	r := opened(t, wide(t))
+	dir := t.TempDir()
+	paths := map[Format]string{HuggingFace: filepath.Join(dir, "hf"), GGUF: filepath.Join(dir, "m.gguf"), SafeTensors: filepath.Join(dir, "m.safetensors")}
+	for f, path := range paths {
+		if _, err := r.Write(t.Context(), path, f, options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := snapshot(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	paths[PackedHuggingFace] = paths[HuggingFace]
+	for f, path := range paths {
+		if _, err := r.Write(ctx, path, f, options); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", f, err)
+		}
+		if _, err := r.Verify(ctx, path, f, options); f != PackedHuggingFace && !errors.Is(err, context.Canceled) {
+			t.Errorf("verifying %s: %v", f, err)
+		}
+	}
+	if _, err := r.Export(ctx, filepath.Join(dir, "m"), options); !errors.Is(err, context.Canceled) {
+		t.Errorf("trefoil: %v", err)
+	}
+	if after := snapshot(t, dir); !maps.Equal(before, after) {
+		t.Error("the files changed")
+	}
+}
+
+// snapshot returns the content of all files under dir.
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			out[path] = ""
+			return err
+		}
+		b, err := os.ReadFile(path)
+		out[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// All weights are from the checkpoint that was opened, even if the run goes on
+// and replaces it.
+func TestCheckpointReplacedMeanwhile(t *testing.T) {
+	r := opened(t, wide(t))
+	p := r.Model.Parameters()[0]
+	want, err := r.weight(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(r.Checkpoint); err != nil {
+		t.Skipf("an open file cannot be removed here: %v", err)
+	}
+	if err := os.WriteFile(r.Checkpoint, []byte("the next checkpoint"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.weight(t.Context(), p); err != nil || !slices.Equal(got, want) {
+		t.Errorf("the weights changed: %v", err)
 	}
 }
 
@@ -103,7 +287,7 @@ func TestGGUFKeys(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "m.gguf")
 		o := withType(gguf.TQ1_0)
 		o.Float = packed.Float16
-		out, err := r.Write(path, GGUF, o)
+		out, err := r.Write(t.Context(), path, GGUF, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +358,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		r := opened(t, fakeRun(t, c.assignments...))
 		path := filepath.Join(t.TempDir(), "out")
-		if _, err := r.Write(path, c.f, c.o); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := r.Write(t.Context(), path, c.f, c.o); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want it to say %q", err, says)
 		}
 		if _, err := os.Stat(path); err == nil {
@@ -186,7 +370,7 @@ func TestRefusals(t *testing.T) {
 func TestHuggingFaceFolder(t *testing.T) {
 	r := opened(t, fakeRun(t, "model.sub_norms=false", "model.head_dim=16", "model.tied_head=false", "model.rope_base=500000"))
 	dir := filepath.Join(t.TempDir(), "hf")
-	if _, err := r.Write(dir, HuggingFace, options); err != nil {
+	if _, err := r.Write(t.Context(), dir, HuggingFace, options); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
@@ -220,7 +404,7 @@ func TestHuggingFaceFolder(t *testing.T) {
 		}
 	}
 	os.WriteFile(filepath.Join(dir, "model.safetensors.index.json"), []byte("{}"), 0o644)
-	if _, err := r.Write(dir, HuggingFace, options); err == nil || !strings.Contains(err.Error(), "belongs to another model") {
+	if _, err := r.Write(t.Context(), dir, HuggingFace, options); err == nil || !strings.Contains(err.Error(), "belongs to another model") {
 		t.Errorf("beside the index of a model in several files: %v", err)
 	}
 }
@@ -304,7 +488,7 @@ func TestGGUFMerges(t *testing.T) {
 // Streaming formats do not hold the weights.
 func TestWriteLeavesWeightsOnDisk(t *testing.T) {
 	r := opened(t, fakeRun(t))
-	if _, err := r.Write(filepath.Join(t.TempDir(), "m"), SafeTensors, options); err != nil || r.Weights != nil {
+	if _, err := r.Write(t.Context(), filepath.Join(t.TempDir(), "m"), SafeTensors, options); err != nil || r.Weights != nil {
 		t.Errorf("weights in memory: %v, %v", r.Weights != nil, err)
 	}
 	p := r.Model.Parameters()[0]
@@ -313,7 +497,7 @@ func TestWriteLeavesWeightsOnDisk(t *testing.T) {
 	}
 	os.WriteFile(r.Checkpoint, []byte("gone"), 0o644)
 	path := filepath.Join(t.TempDir(), "m")
-	if _, err := r.Write(path, GGUF, options); err == nil || !strings.Contains(err.Error(), "last.safetensors") {
+	if _, err := r.Write(t.Context(), path, GGUF, options); err == nil || !strings.Contains(err.Error(), "last.safetensors") {
 		t.Errorf("a checkpoint that is gone: %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 
@@ -19,7 +20,7 @@ const (
 // writePlain writes one safetensors file by Trefoil's names: a ternary layer
 // as its codes, int8 [out, in], and its scale, NAME.scale, float32 [1]; all
 // else as floats. A weight is code * scale.
-func (r *Run) writePlain(path string, o Options) (*Output, error) {
+func (r *Run) writePlain(ctx context.Context, path string, o Options) (*Output, error) {
 	model, err := json.Marshal(r.Model)
 	if err != nil {
 		return nil, err
@@ -29,11 +30,11 @@ func (r *Run) writePlain(path string, o Options) (*Output, error) {
 	for _, p := range r.Model.Parameters() {
 		switch {
 		case p.Kind == arch.Linear && r.ternary():
-			tensors = append(tensors, r.codes(p, o)...)
+			tensors = append(tensors, r.codes(ctx, p, o)...)
 		case o.Float == packed.Float16:
-			tensors = append(tensors, r.floats(p.Name, p, safetensors.F16))
+			tensors = append(tensors, r.floats(ctx, p.Name, p, safetensors.F16))
 		default:
-			tensors = append(tensors, r.floats(p.Name, p, safetensors.F32))
+			tensors = append(tensors, r.floats(ctx, p.Name, p, safetensors.F32))
 		}
 	}
 	err = atomicfile.Write(path, func(w io.Writer) error { return safetensors.Write(w, metadata, tensors) })
@@ -45,10 +46,10 @@ func (r *Run) writePlain(path string, o Options) (*Output, error) {
 	return out, err
 }
 
-func (r *Run) codes(p arch.Parameter, o Options) []safetensors.Tensor {
+func (r *Run) codes(ctx context.Context, p arch.Parameter, o Options) []safetensors.Tensor {
 	lazy := func(d safetensors.DType, get func(packed.Tensor) any) safetensors.Lazy {
 		return safetensors.Lazy{DType: d, Load: func() (any, error) {
-			t, err := r.frozen(p, o)
+			t, err := r.frozen(ctx, p, o)
 			return get(t), err
 		}}
 	}

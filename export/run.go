@@ -1,7 +1,8 @@
 // Package export freezes a training run into a .trefoil file.
 //
-//	run, err := export.Load("runs/gocode")
-//	report, err := run.Export("runs/gocode/model.trefoil", export.Options{...})
+//	run, err := export.Open("runs/gocode")
+//	defer run.Close()
+//	report, err := run.Export(ctx, "runs/gocode/model.trefoil", export.Options{...})
 //
 // Freezing rounds each linear layer's float32 weights one last time, with the
 // functions and the scale rule that training used, and keeps the codes and
@@ -11,6 +12,7 @@
 package export
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,10 +35,14 @@ type Run struct {
 	Tokenizer  []byte // tokenizer.json
 	Checkpoint string // path of the file that the weights are from
 	State      State
-	Weights    map[string][]float32 // by parameter name; nil until ReadWeights
+	Weights    map[string][]float32 // by parameter name; nil unless loaded with [Load]
 
 	// Windows of text, none (N is 0) in an imported run without text.
 	Calibration, Heldout Windows
+
+	// The checkpoint stays open, so that all weights are from one, even if the
+	// run goes on and writes another.
+	checkpoint *safetensors.File
 }
 
 // Windows are sequences of tokens of equal length.
@@ -45,18 +51,18 @@ type Windows struct {
 	N      int
 }
 
-// Load reads a run folder: see [Open] and [Run.ReadWeights].
+// Load reads a run folder with its weights: see [Open].
 func Load(dir string) (*Run, error) {
 	r, err := Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	return r, r.ReadWeights()
+	return r, errors.Join(r.readWeights(), r.Close())
 }
 
 // Open reads a run folder but for its weights: the configuration, tokenizer,
 // fixed windows and the state of the best checkpoint, or of the last one if
-// there is no best yet.
+// there is no best yet. The checkpoint stays open until [Run.Close].
 func Open(dir string) (*Run, error) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file, not the folder of a run: give a folder such as runs/gocode", dir)
@@ -72,11 +78,21 @@ func Open(dir string) (*Run, error) {
 	if err := r.loadTokenizer(); err != nil {
 		return nil, err
 	}
-	if err := r.openCheckpoint((*Run).readState); err != nil {
+	if err := r.openCheckpoint(); err != nil {
 		return nil, err
 	}
-	return r, r.loadWindows()
+	err = r.inCheckpoint(r.readState())
+	if err == nil {
+		err = r.loadWindows()
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }
+
+// Close closes the checkpoint. What was read of it stays.
+func (r *Run) Close() error { return r.checkpoint.Close() }
 
 func (r *Run) loadTokenizer() error {
 	path := Folder(r.Dir).Tokenizer()
@@ -95,36 +111,38 @@ func (r *Run) loadTokenizer() error {
 	return nil
 }
 
-// openCheckpoint lets read have the run's checkpoint.
-func (r *Run) openCheckpoint(read func(*Run, *safetensors.Reader) error) error {
+// openCheckpoint opens the best checkpoint, or the last one.
+func (r *Run) openCheckpoint() error {
 	folder := Folder(r.Dir)
 	r.Checkpoint = folder.Best()
 	if _, err := os.Stat(r.Checkpoint); errors.Is(err, fs.ErrNotExist) {
 		r.Checkpoint = folder.Last()
 	}
-	f, err := safetensors.Open(r.Checkpoint)
+	var err error
+	r.checkpoint, err = safetensors.Open(r.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s holds no checkpoint yet: continue the run with go run ./cmd/train -resume %s", folder.Checkpoints(), r.Dir)
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// inCheckpoint adds the checkpoint's path to an error.
+func (r *Run) inCheckpoint(err error) error {
+	if err == nil {
+		return nil
 	}
-	defer f.Close()
-	if err := read(r, f.Reader); err != nil {
-		return fmt.Errorf("%s: %w", r.Checkpoint, err)
-	}
-	return nil
+	return fmt.Errorf("%s: %w", r.Checkpoint, err)
 }
 
 // readState reads the state and checks the shapes of all parameters.
-func (r *Run) readState(f *safetensors.Reader) error {
-	if state := f.Metadata(StateKey); state != "" {
+func (r *Run) readState() error {
+	if state := r.checkpoint.Metadata(StateKey); state != "" {
 		if err := json.Unmarshal([]byte(state), &r.State); err != nil {
 			return fmt.Errorf("metadata %s: %w", StateKey, err)
 		}
 	}
 	for _, p := range r.Model.Parameters() {
-		shape, err := f.Shape(p.Name)
+		shape, err := r.checkpoint.Shape(p.Name)
 		if err != nil {
 			return err
 		}
@@ -135,42 +153,32 @@ func (r *Run) readState(f *safetensors.Reader) error {
 	return nil
 }
 
-// ReadWeights reads all parameters into memory.
-func (r *Run) ReadWeights() error {
-	return r.openCheckpoint(func(r *Run, f *safetensors.Reader) error {
-		weights := map[string][]float32{}
-		for _, p := range r.Model.Parameters() {
-			w, err := readParameter(f, p)
-			if err != nil {
-				return err
-			}
-			weights[p.Name] = w
+// readWeights reads all parameters into memory.
+func (r *Run) readWeights() error {
+	weights := map[string][]float32{}
+	for _, p := range r.Model.Parameters() {
+		w, err := r.weight(context.Background(), p)
+		if err != nil {
+			return err
 		}
-		r.Weights = weights
-		return nil
-	})
-}
-
-// weight returns one parameter: from memory if it is there, else read anew,
-// so that no more than one need be in memory.
-func (r *Run) weight(p arch.Parameter) (w []float32, err error) {
-	if r.Weights != nil {
-		return r.Weights[p.Name], nil
+		weights[p.Name] = w
 	}
-	err = r.openCheckpoint(func(_ *Run, f *safetensors.Reader) error {
-		w, err = readParameter(f, p)
-		return err
-	})
-	return w, err
+	r.Weights = weights
+	return nil
 }
 
-func readParameter(f *safetensors.Reader, p arch.Parameter) ([]float32, error) {
-	w, err := f.Float32(p.Name, p.Shape...)
+// weight returns one parameter: from memory if it is there, else read anew, so
+// that no more than one need be in memory.
+func (r *Run) weight(ctx context.Context, p arch.Parameter) ([]float32, error) {
+	if err := ctx.Err(); err != nil || r.Weights != nil {
+		return r.Weights[p.Name], err
+	}
+	w, err := r.checkpoint.Float32(p.Name, p.Shape...)
 	if err != nil {
-		return nil, err
+		return nil, r.inCheckpoint(err)
 	}
 	if i := kernel.FirstNonFinite(w); i >= 0 {
-		return nil, fmt.Errorf("tensor %s: element %d is %v, so training failed: train again with a lower learning rate", p.Name, i, w[i])
+		return nil, r.inCheckpoint(fmt.Errorf("tensor %s: element %d is %v, so training failed: train again with a lower learning rate", p.Name, i, w[i]))
 	}
 	return w, nil
 }

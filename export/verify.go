@@ -1,15 +1,17 @@
 package export
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
-	"slices"
 
 	"trefoil/arch"
 	"trefoil/internal/gguf"
-	"trefoil/internal/names"
+	"trefoil/internal/kernel"
 	"trefoil/internal/safetensors"
 	"trefoil/quant/packed"
 )
@@ -18,8 +20,9 @@ import (
 type Verification struct {
 	Tensors int // compared
 	Exact   int // equal to the last bit
-	// Worst is the tensor that is farthest off, by Difference: the largest
-	// distance of an element, as a share of the tensor's largest magnitude.
+	// Worst is the tensor that rounding put farthest off, by Difference: the
+	// largest distance of an element, as a share of the tensor's largest
+	// magnitude.
 	Worst      string
 	Difference float64
 }
@@ -29,24 +32,22 @@ type Verification struct {
 const maxRounding = 1.0 / (1 << 11)
 
 // Verify reads an exported file or folder again, with Trefoil's own readers,
-// and compares every tensor with the run's. It fails if a tensor is missing or
-// off by more than the file's number types explain.
-func (r *Run) Verify(path string, f Format, o Options) (*Verification, error) {
-	read, closer, err := r.reader(path, f)
+// and compares every tensor with the run's, and of formats for others the
+// metadata and the files beside the weights. It fails if anything is not, to
+// the last bit, what the format keeps of the run.
+func (r *Run) Verify(ctx context.Context, path string, f Format, o Options) (*Verification, error) {
+	read, closer, err := r.reader(path, f, o)
 	if err != nil {
 		return nil, err
 	}
 	v := &Verification{}
 	for _, p := range r.Model.Parameters() {
 		if err == nil {
-			err = r.compare(v, p, read, o)
+			err = r.compare(ctx, v, p, read, f, o)
 		}
 	}
 	if err = errors.Join(err, closer()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if v.Difference > maxRounding {
-		return v, fmt.Errorf("%s: tensor %s is off by %.2g of its largest element: the file does not hold the run", path, v.Worst, v.Difference)
 	}
 	return v, nil
 }
@@ -56,7 +57,7 @@ func (r *Run) Verify(path string, f Format, o Options) (*Verification, error) {
 type tensorReader func(p arch.Parameter) ([]float32, error)
 
 // reader opens what was written in a format.
-func (r *Run) reader(path string, f Format) (tensorReader, func() error, error) {
+func (r *Run) reader(path string, f Format, o Options) (tensorReader, func() error, error) {
 	switch f {
 	case Trefoil:
 		file, err := packed.Open(path)
@@ -69,8 +70,14 @@ func (r *Run) reader(path string, f Format) (tensorReader, func() error, error) 
 		if err != nil {
 			return nil, nil, err
 		}
+		if err := r.compareKeys(file.Reader, o); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+		}
 		return func(p arch.Parameter) ([]float32, error) { return ReadGGUF(file.Reader, p) }, file.Close, nil
 	case HuggingFace, PackedHuggingFace:
+		if err := r.compareParts(path, f); err != nil {
+			return nil, nil, err
+		}
 		path = filepath.Join(path, weightsFile)
 	}
 	file, err := safetensors.Open(path)
@@ -83,133 +90,117 @@ func (r *Run) reader(path string, f Format) (tensorReader, func() error, error) 
 	return func(p arch.Parameter) ([]float32, error) { return r.readHuggingFace(file.Reader, p) }, file.Close, nil
 }
 
+// compareKeys compares the metadata of a GGUF file with the run's.
+func (r *Run) compareKeys(f *gguf.Reader, o Options) error {
+	keys, err := r.ggufKeys(r.ggufType(o))
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		got, err := f.Value(k.Key)
+		if err != nil {
+			return err
+		}
+		if fmt.Sprint(got) != fmt.Sprint(k.Value) {
+			return fmt.Errorf("key %s: the value is not the run's", k.Key)
+		}
+	}
+	return nil
+}
+
+// compareParts compares the files beside the weights with the run's.
+func (r *Run) compareParts(dir string, f Format) error {
+	parts, err := r.huggingFaceParts(f)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		path := filepath.Join(dir, p.name)
+		got, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var want bytes.Buffer
+		if err := p.write(&want); err != nil {
+			return err
+		}
+		if !bytes.Equal(got, want.Bytes()) {
+			return fmt.Errorf("%s: the content is not the run's", path)
+		}
+	}
+	return nil
+}
+
 // compare adds one tensor to v.
-func (r *Run) compare(v *Verification, p arch.Parameter, read tensorReader, o Options) error {
+func (r *Run) compare(ctx context.Context, v *Verification, p arch.Parameter, read tensorReader, f Format, o Options) error {
 	got, err := read(p)
 	if err != nil {
 		return err
 	}
-	t, err := r.frozen(p, o)
+	t, err := r.frozen(ctx, p, o)
 	if err != nil {
 		return err
 	}
-	want := t.Values
+	run := t.Values
 	if t.Type == packed.Ternary {
-		want = scaled(t.Codes, t.Scale)
+		run = scaled(t.Codes, t.Scale)
 	}
-	if len(got) != len(want) {
-		return fmt.Errorf("tensor %s has %d elements, want %d", p.Name, len(got), len(want))
+	kept := run
+	if r.halves(p, f, o) {
+		kept = roundedToHalf(run)
+	}
+	if len(got) != len(kept) {
+		return fmt.Errorf("tensor %s has %d elements, want %d", p.Name, len(got), len(kept))
+	}
+	for i, w := range kept {
+		if got[i] != w {
+			return fmt.Errorf("tensor %s: element %d is %v, want %v: the file is damaged, or not of this run", fileName(p, f), i, got[i], w)
+		}
 	}
 	v.Tensors++
-	if slices.Equal(got, want) {
+	d := difference(got, run)
+	switch {
+	case d == 0:
 		v.Exact++
-		return nil
-	}
-	if d := difference(got, want); !(d <= v.Difference) {
+	case !(d <= maxRounding):
+		return fmt.Errorf("tensor %s is off by %.2g of its largest element: half precision does not hold it", fileName(p, f), d)
+	case d > v.Difference:
 		v.Worst, v.Difference = p.Name, d
 	}
 	return nil
 }
 
+// halves reports whether a format keeps a parameter, or the scale of its
+// codes, in half precision.
+func (r *Run) halves(p arch.Parameter, f Format, o Options) bool {
+	half := o.Float == packed.Float16
+	switch {
+	case p.Kind == arch.Linear && f == GGUF:
+		t := r.ggufType(o)
+		return t != gguf.I2_S && !r.separateScales(t)
+	case p.Kind == arch.Linear && r.ternary():
+		return false
+	case p.Kind == arch.Linear:
+		return half && (f == Trefoil || f == SafeTensors)
+	case p.Kind == arch.Norm && f == GGUF:
+		return false
+	}
+	return half
+}
+
+func roundedToHalf(x []float32) []float32 {
+	half, out := make([]uint16, len(x)), make([]float32, len(x))
+	kernel.EncodeFloat16(half, x)
+	kernel.DecodeFloat16(out, half)
+	return out
+}
+
 // difference is the largest distance between elements, as a share of the
-// largest magnitude; NaN if an element is.
+// largest magnitude.
 func difference(got, want []float32) float64 {
 	largest, off := 0.0, 0.0
 	for i, w := range want {
-		d := math.Abs(float64(got[i]) - float64(w))
-		if math.IsNaN(d) {
-			return math.Inf(1)
-		}
-		largest, off = max(largest, math.Abs(float64(w))), max(off, d)
+		largest, off = max(largest, math.Abs(float64(w))), max(off, math.Abs(float64(got[i])-float64(w)))
 	}
 	return off / max(largest, math.SmallestNonzeroFloat32)
-}
-
-// scaled returns code * scale.
-func scaled(codes []int8, scale float32) []float32 {
-	w := make([]float32, len(codes))
-	for i, c := range codes {
-		w[i] = float32(c) * scale
-	}
-	return w
-}
-
-func readPacked(f *packed.File, p arch.Parameter) ([]float32, error) {
-	t, err := f.Load(p.Name)
-	if err != nil {
-		return nil, err
-	}
-	if t.Type == packed.Ternary {
-		return scaled(t.Codes, t.Scale), nil
-	}
-	return t.Values, nil
-}
-
-// ReadGGUF returns a parameter from a GGUF file with the tensors of [Run.Write],
-// times its scale if that is a tensor of its own.
-func ReadGGUF(f *gguf.Reader, p arch.Parameter) ([]float32, error) {
-	name := names.GGUF.Of(p.Name)
-	w, err := f.Float32(name, p.Shape...)
-	if err != nil {
-		return nil, err
-	}
-	separate := names.Sibling(name, "scale")
-	if _, ok := f.Tensor(separate); !ok || p.Kind != arch.Linear {
-		return w, nil
-	}
-	scale, err := f.Float32(separate, 1)
-	if err != nil {
-		return nil, err
-	}
-	for i := range w {
-		w[i] *= scale[0]
-	}
-	return w, nil
-}
-
-// readPlain reads the format safetensors.
-func readPlain(f *safetensors.Reader, p arch.Parameter) ([]float32, error) {
-	if !f.Has(plainScale(p.Name)) {
-		return f.Float32(p.Name, p.Shape...)
-	}
-	codes, err := f.Bytes(p.Name)
-	if err != nil {
-		return nil, err
-	}
-	scale, err := f.Float32(plainScale(p.Name), 1)
-	if err != nil {
-		return nil, err
-	}
-	w := make([]float32, len(codes))
-	for i, c := range codes {
-		w[i] = float32(int8(c)) * scale[0]
-	}
-	return w, nil
-}
-
-// readHuggingFace reads a parameter as transformers would compute with it:
-// packed codes times their scale, or weights that learned, rounded.
-func (r *Run) readHuggingFace(f *safetensors.Reader, p arch.Parameter) ([]float32, error) {
-	name := names.HuggingFace.Of(p.Name)
-	scaleName := names.Sibling(name, "weight_scale")
-	if p.Kind != arch.Linear || !f.Has(scaleName) {
-		w, err := f.Float32(name, p.Shape...)
-		if err != nil || p.Kind != arch.Linear || !r.ternary() {
-			return w, err
-		}
-		t := r.freeze(p, w, Options{})
-		return scaled(t.Codes, t.Scale), nil
-	}
-	b, err := f.Bytes(name)
-	if err != nil {
-		return nil, err
-	}
-	if len(b)*rowsPerByte != p.Size() {
-		return nil, fmt.Errorf("tensor %s: %d bytes, want %d for shape %v", name, len(b), p.Size()/rowsPerByte, p.Shape)
-	}
-	scale, err := f.Float32(scaleName, 1)
-	if err != nil {
-		return nil, err
-	}
-	return scaled(unpackRows(b, p.Shape[0], p.Shape[1]), scale[0]), nil
 }

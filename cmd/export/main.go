@@ -119,10 +119,8 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer r.Close()
 	for i, f := range q.formats {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		if i > 0 {
 			fmt.Fprintln(stdout)
 		}
@@ -130,16 +128,16 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 		if path == "" {
 			path = r.DefaultPath(f, q.options)
 		}
-		if err := q.write(r, f, path, stdout); err != nil {
+		if err := q.write(ctx, r, f, path, stdout); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (q *request) write(r *export.Run, f export.Format, path string, stdout io.Writer) error {
+func (q *request) write(ctx context.Context, r *export.Run, f export.Format, path string, stdout io.Writer) error {
 	if f == export.Trefoil {
-		report, err := r.Export(path, q.options)
+		report, err := r.Export(ctx, path, q.options)
 		if err != nil {
 			return err
 		}
@@ -147,7 +145,7 @@ func (q *request) write(r *export.Run, f export.Format, path string, stdout io.W
 			return err
 		}
 	} else {
-		output, err := r.Write(path, f, q.options)
+		output, err := r.Write(ctx, path, f, q.options)
 		if err != nil {
 			return err
 		}
@@ -158,7 +156,7 @@ func (q *request) write(r *export.Run, f export.Format, path string, stdout io.W
 	if !q.verify {
 		return nil
 	}
-	v, err := r.Verify(path, f, q.options)
+	v, err := r.Verify(ctx, path, f, q.options)
 	if err != nil {
 		return err
 	}
