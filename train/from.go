@@ -26,6 +26,7 @@ func From(dir string, sized bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer run.Close()
 	m := run.Config.Model
 	list := []string{
 		"model.from=" + strconv.Quote(dir),

@@ -33,15 +33,16 @@ func (s *state) muon(o *Optimizer, w, g []float32, scale float32, decay float64)
 	kernel.AddScaled(w, x, float32(-o.MuonLR*0.2*math.Sqrt(float64(max(s.rows, s.cols)))))
 }
 
-// orthogonalizer holds the intermediate matrices of Newton-Schulz steps.
+// orthogonalizer holds the matrices of Newton-Schulz steps: x and result
+// [rows, cols], the others [k, k], k the smaller of both.
 type orthogonalizer struct {
-	x, next    []float32 // [rows, cols]
-	gram, poly []float32 // [k, k], k the smaller of both
+	x, result                         []float32
+	gram, square, step, product, next []float32
 }
 
 // matrix returns room for the n elements of a matrix.
 func (o *orthogonalizer) matrix(n int) []float32 {
-	o.x, o.next = room(o.x, n), room(o.next, n)
+	o.x = room(o.x, n)
 	return o.x
 }
 
@@ -53,38 +54,59 @@ func room(s []float32, n int) []float32 {
 	return s[:n]
 }
 
+// newtonSchulzSteps is the number of steps behind an update.
+const newtonSchulzSteps = 5
+
 // orthogonalize moves the singular values of the matrix x [rows, cols], which
 // o.matrix gave, close to 1 by five Newton-Schulz steps on its smaller side,
 // shown here for rows <= cols:
 //
-//	X = X/|X|, five times X = (a I + b A + c A^2) X with A = X X^T.
+//	X = X/|X|, five times X = P X with P = a I + b A + c A^2 and A = X X^T.
 //
 // The coefficients are Jordan's; they leave singular values between 0.7 and
-// 1.2. The result is valid until the next call.
+// 1.2. Every P is a polynomial of the first A: they all are symmetric and
+// commute. So the steps go on without X,
+//
+//	Q = P Q and A = P A P,
+//
+// half of each of these products is enough, and the last Q multiplies X. The
+// result is valid until the next call.
 func (o *orthogonalizer) orthogonalize(x []float32, rows, cols int) []float32 {
-	const a, b, c = 3.4445, -4.7750, 2.0315
 	k := min(rows, cols)
-	o.gram, o.poly = room(o.gram, k*k), room(o.poly, k*k)
-	next := o.next
-	kernel.Scale(x, float32(1/(math.Sqrt(kernel.SumSquares(x))+1e-7)))
-	for range 5 {
-		if rows <= cols {
-			kernel.GemmNT(o.gram, x, x, k, k, cols, false)
-		} else {
-			kernel.GemmTN(o.gram, x, x, k, k, rows, false)
-		}
-		kernel.GemmNN(o.poly, o.gram, o.gram, k, k, k, false)
-		kernel.Scale(o.poly, c)
-		kernel.AddScaled(o.poly, o.gram, b)
-		for i := range k {
-			o.poly[i*k+i] += a
-		}
-		if rows <= cols {
-			kernel.GemmNN(next, o.poly, x, rows, cols, k, false)
-		} else {
-			kernel.GemmNN(next, x, o.poly, rows, cols, k, false)
-		}
-		x, next = next, x
+	for _, m := range []*[]float32{&o.gram, &o.square, &o.step, &o.product, &o.next} {
+		*m = room(*m, k*k)
 	}
-	return x
+	o.result = room(o.result, len(x))
+	kernel.Scale(x, float32(1/(math.Sqrt(kernel.SumSquares(x))+1e-7)))
+	kernel.Gram(o.gram, x, k, len(x)/max(1, k), rows > cols)
+	for i := range newtonSchulzSteps {
+		o.polynomial(k)
+		if i == 0 {
+			copy(o.product, o.step)
+		} else {
+			kernel.MulSymmetric(o.next, o.step, o.product, k)
+			o.product, o.next = o.next, o.product
+		}
+		if i < newtonSchulzSteps-1 {
+			kernel.MulSymmetric(o.square, o.step, o.gram, k)
+			kernel.MulSymmetric(o.gram, o.square, o.step, k)
+		}
+	}
+	if rows <= cols {
+		kernel.GemmNN(o.result, o.product, x, rows, cols, k, false)
+	} else {
+		kernel.GemmNN(o.result, x, o.product, rows, cols, k, false)
+	}
+	return o.result
+}
+
+// polynomial sets step = a I + b gram + c gram^2.
+func (o *orthogonalizer) polynomial(k int) {
+	const a, b, c = 3.4445, -4.7750, 2.0315
+	kernel.MulSymmetric(o.step, o.gram, o.gram, k)
+	kernel.Scale(o.step, c)
+	kernel.AddScaled(o.step, o.gram, b)
+	for i := range k {
+		o.step[i*k+i] += a
+	}
 }
