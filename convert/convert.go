@@ -72,6 +72,7 @@ func Open(path, tokenizer string) (*Model, error) {
 	if err := m.fitTokenizer(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), m.Close())
 	}
+	m.noteAround()
 	return m, nil
 }
 
@@ -97,6 +98,18 @@ func (m *Model) fitTokenizer() error {
 		m.Notes = append(m.Notes, fmt.Sprintf("the embedding has %d rows more than the tokenizer has ids: they are kept", m.Arch.Vocab-ids))
 	}
 	return nil
+}
+
+// noteAround tells of tokens that other programs put around each text.
+func (m *Model) noteAround() {
+	before, after := m.Tokenizer.Around()
+	add := func(ids []int32, where string) {
+		if len(ids) > 0 {
+			m.Notes = append(m.Notes, fmt.Sprintf("the tokenizer puts %s %s each text in other programs: Trefoil trains, evaluates and generates without it; exports keep it", m.Tokenizer.Decode(ids), where))
+		}
+	}
+	add(before, "before")
+	add(after, "behind")
 }
 
 // unknown returns an error that names tensors for which there is no place.

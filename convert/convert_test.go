@@ -215,6 +215,68 @@ func TestLlamaGGUF(t *testing.T) {
 	}
 }
 
+// A token that other programs put before each text is told of, and asked for by
+// what is exported.
+func TestTokenBeforeText(t *testing.T) {
+	dir := edited(t, nil)
+	path := filepath.Join(dir, "tokenizer.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file map[string]any
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	end, ok := open(t, llama).Tokenizer.EndOfText()
+	if !ok {
+		t.Fatal("no special token to put before text")
+	}
+	name := string(open(t, llama).Tokenizer.Decode([]int32{end}))
+	file["post_processor"] = map[string]any{
+		"type":           "TemplateProcessing",
+		"single":         []any{map[string]any{"SpecialToken": map[string]any{"id": name}}, map[string]any{"Sequence": map[string]any{"id": "A"}}},
+		"special_tokens": map[string]any{name: map[string]any{"ids": []int32{end}}},
+	}
+	text, _ = json.Marshal(file)
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := open(t, dir)
+	if !slices.ContainsFunc(m.Notes, func(n string) bool { return strings.Contains(n, "puts "+name+" before each text") }) {
+		t.Errorf("notes %q", m.Notes)
+	}
+	// From GGUF the token is in the metadata alone.
+	g := filepath.Join(t.TempDir(), "m.gguf")
+	writeLlamaGGUF(t, m, g, func(keys []gguf.KeyValue) []gguf.KeyValue {
+		return append(keys, gguf.KeyValue{Key: "tokenizer.ggml.add_bos_token", Value: true})
+	})
+	if notes := open(t, g).Notes; !slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "add_bos_token") }) {
+		t.Errorf("notes %q", notes)
+	}
+	b := random(t, arch.SiLU)
+	b.Tokenizer, err = data.ParseTokenizer(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Arch.Vocab = b.Tokenizer.Vocab()
+	b.source.(memory)[arch.EmbeddingName] = make([]float32, b.Arch.Vocab*b.Arch.Dim)
+	r, kind, out := run(t, b, Options{}), gguf.TQ2_0, filepath.Join(t.TempDir(), "b.gguf")
+	if _, err := r.Write(t.Context(), out, export.GGUF, export.Options{Float: packed.Float32, Percentile: 99.9, GGUF: &kind}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := gguf.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	begins, err := f.Bool("tokenizer.ggml.add_bos_token")
+	id, err2 := f.Int("tokenizer.ggml.bos_token_id")
+	if !begins || id != int(end) || errors.Join(err, err2) != nil {
+		t.Errorf("add_bos_token %v, bos_token_id %d, %v", begins, id, errors.Join(err, err2))
+	}
+}
+
 // neighbours is the order of rows that llama.cpp's llama wants, written from
 // the formula of its converter: row j*width/2+i of a head becomes row 2i+j.
 func neighbours(w []float32, rows, columns, width int) []float32 {

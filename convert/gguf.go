@@ -45,6 +45,7 @@ func openGGUF(path, tokenizer string) (*Model, error) {
 		m.Arch, m.Ternary = s.model, s.ternary
 		if err = s.check(); err == nil {
 			m.Tokenizer, err = s.tokenizer(tokenizer)
+			m.Notes = s.notes(tokenizer != "")
 		}
 	}
 	if err != nil {
@@ -55,6 +56,9 @@ func openGGUF(path, tokenizer string) (*Model, error) {
 
 // describe reads the architecture from the metadata.
 func (s *ggufSource) describe() error {
+	if err := s.whole(); err != nil {
+		return err
+	}
 	var err error
 	if s.architecture, err = s.String("general.architecture"); err != nil {
 		return err
@@ -87,6 +91,23 @@ func (s *ggufSource) describe() error {
 	k.scaling()
 	k.unknown()
 	return errors.Join(errors.Join(k.errs...), s.model.Validate())
+}
+
+// whole refuses one of several files that a model was split into.
+func (s *ggufSource) whole() error {
+	const numberKey, countKey = "split.no", "split.count"
+	if !s.Has(countKey) {
+		return nil
+	}
+	count, err := s.Int(countKey)
+	if err != nil || count < 2 {
+		return err
+	}
+	number, err := s.Int(numberKey)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("key %s: this is file %d of %d of a model: join them with llama.cpp's llama-gguf-split --merge and import the whole", countKey, number+1, count)
 }
 
 func (s *ggufSource) hasHead() bool {

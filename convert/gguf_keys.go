@@ -121,6 +121,16 @@ func (s *ggufSource) tokenizer(path string) (*data.Tokenizer, error) {
 	return s.describedTokenizer()
 }
 
+// notes tells of a token before each text that only the metadata asks for; one
+// that a tokenizer.json asks for is told of by [Model.noteAround].
+func (s *ggufSource) notes(otherTokenizer bool) []string {
+	begins, err := s.Bool("tokenizer.ggml.add_bos_token")
+	if err != nil || !begins || otherTokenizer || s.Has(huggingFaceKey) {
+		return nil
+	}
+	return []string{"llama.cpp puts a token before each text (tokenizer.ggml.add_bos_token): Trefoil does not, and its exports do not ask for it"}
+}
+
 func (s *ggufSource) describedTokenizer() (*data.Tokenizer, error) {
 	kind, err := s.String(modelKey)
 	if err != nil {

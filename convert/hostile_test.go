@@ -119,10 +119,12 @@ func TestGGUFErrors(t *testing.T) {
 		"layers: 4000000000 is not between":                                       {Key: "llama.block_count", Value: uint32(4000000000)},
 		`the tokenizer "gpt2" with the split "llama-bpe" is not supported`:        {Key: "tokenizer.ggml.pre", Value: "llama-bpe"},
 		"key tokenizer.ggml.token_type: 1 types for":                              {Key: "tokenizer.ggml.token_type", Value: []int32{1}},
+		"key split.count: this is file 2 of 3 of a model: join them":              {Key: "split.count", Value: uint16(3)},
 		"model.merges[0]": {Key: "tokenizer.ggml.merges", Value: []string{"q q"}},
 	} {
 		path := filepath.Join(t.TempDir(), "m.gguf")
 		writeLlamaGGUF(t, m, path, func(keys []gguf.KeyValue) []gguf.KeyValue {
+			keys = append(keys, gguf.KeyValue{Key: "split.no", Value: uint16(1)})
 			if i := slices.IndexFunc(keys, func(k gguf.KeyValue) bool { return k.Key == value.Key }); i >= 0 {
 				keys[i] = value
 				return keys

@@ -110,7 +110,8 @@ func SEQForward[F kernel.Float](y, x, alphas []F, l Layout, bits float64) {
 // where |v| <= 0.99 and 0 elsewhere, and dalphas the sum over the group of dy
 // times level(v) - v inside and the outermost level beyond
 // (arXiv:2502.02631, section 3.3), times [LSQGradScale] of the whole tensor
-// with the largest code of that many bits, 1 for 1.58.
+// with the largest code of that many bits, 1 for 1.58. (The authors' code takes
+// 1 for the outermost ternary level too; the formula, and this, 2/3.)
 func SEQBackward[F kernel.Float](dx, dalphas, dy, x, alphas []F, l Layout, bits float64) {
 	clear(dalphas)
 	levels, shift := seqLevels(bits)

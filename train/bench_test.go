@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	G "gorgonia.org/gorgonia"
-
 	"trefoil/arch"
 	"trefoil/config"
 	"trefoil/schedule"
@@ -53,33 +51,7 @@ func benchmarkStep(b *testing.B, a arch.Config, q schedule.Quantization, optimiz
 		b.Fatal(err)
 	}
 	defer n.Close()
-	var names []string
-	for _, l := range n.Model.Linears() {
-		names = append(names, l.Weight.Name)
-	}
-	plan, err := q.Plan(names, 1)
-	if err != nil {
-		b.Fatal(err)
-	}
-	n.Quantize(plan.At(0), 0)
-	t := settings()
-	t.Optimizer = optimizer
-	o := NewOptimizer(t, n.Model.Parameters())
-	var model []G.ValueGrad
-	for _, p := range n.Model.Parameters() {
-		model = append(model, p.Node)
-	}
-	for i := range n.Inputs {
-		n.Inputs[i], n.Targets[i] = int32(i*31%a.Vocab), int32((i*31+31)%a.Vocab)
-	}
-	step := func() {
-		if err := n.Learn(); err != nil {
-			b.Fatal(err)
-		}
-		if err := o.Step(model); err != nil {
-			b.Fatal(err)
-		}
-	}
+	step := stepOf(b, n, q, optimizer)
 	step()
 	b.ReportAllocs()
 	for b.Loop() {

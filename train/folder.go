@@ -41,7 +41,7 @@ func (t *trainer) restore() error {
 		return err
 	}
 	if t.state, err = loadCheckpoint(last, t.graph.Parameters(), t.optimizer); err != nil {
-		return err
+		return unreadable(err, t.Dir)
 	}
 	if err := t.task.Seek(t.state.Sampler); err != nil {
 		return fmt.Errorf("%s: %w", last, err)

@@ -15,7 +15,7 @@ func sameConfig(now config.Config, dir string) error {
 	folder := export.Folder(dir)
 	f, s, err := openCheckpoint(folder.Last())
 	if err != nil {
-		return err
+		return unreadable(err, dir)
 	}
 	defer f.Close()
 	if s.Config == "" { // a checkpoint of an earlier version
@@ -35,17 +35,22 @@ func sameRecipe(now, dir string) error {
 	last := export.Folder(dir).Last()
 	f, s, err := openCheckpoint(last)
 	if err != nil {
-		return err
+		return unreadable(err, dir)
 	}
 	defer f.Close()
 	return sameLines("the configuration of "+last, strings.Split(now, "\n"), strings.Split(s.Config, "\n"))
+}
+
+// unreadable says what to do about a last checkpoint that cannot be read.
+func unreadable(err error, dir string) error {
+	return fmt.Errorf("%w: bring the file back, or begin a new run, that of a text with the weights of the best checkpoint by -from %s", err, dir)
 }
 
 func sameLines(what string, now, then []string) error {
 	for i := range max(len(now), len(then)) {
 		a, b := lineOf(now, i), lineOf(then, i)
 		if a != b {
-			return fmt.Errorf("%s was changed since the run began (first difference: now %q, then %q): undo the change, or begin a new run", what, a, b)
+			return fmt.Errorf("%s was changed since the run began (first difference: now %q, then %q): undo the change, or begin a new run, with the weights of this one by -from", what, a, b)
 		}
 	}
 	return nil

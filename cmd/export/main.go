@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -37,7 +39,12 @@ Writes a run's best checkpoint in one or more formats:
 
 `
 
+// gcPercent is how far garbage may grow beyond what is in use: little, for
+// what is in use is a tensor or two, and a tensor can be large.
+const gcPercent = 25
+
 func main() {
+	debug.SetGCPercent(gcPercent)
 	command.Main("export", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) })
 }
 
@@ -115,6 +122,11 @@ func (q *request) check(ggufType string) error {
 
 // export writes each format and reports it.
 func (q *request) export(ctx context.Context, stdout io.Writer) error {
+	if folder := filepath.Dir(q.path); q.path != "" {
+		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+			return fmt.Errorf("-o %s: there is no folder %s: make it first", q.path, folder)
+		}
+	}
 	r, err := export.Open(q.dir)
 	if err != nil {
 		return err

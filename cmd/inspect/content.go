@@ -10,6 +10,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"trefoil/export"
 )
 
 // content is what a file holds.
@@ -79,10 +81,7 @@ func open(path string) (*content, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		if _, err := os.Stat(filepath.Join(path, "checkpoints")); err == nil {
-			return nil, fmt.Errorf("%s is the folder of a run: name a file in it, such as %s", path, filepath.Join(path, "checkpoints", "best.safetensors"))
-		}
-		return openSafetensors(path)
+		return openFolder(path)
 	}
 	head, err := firstBytes(path)
 	switch {
@@ -98,6 +97,21 @@ func open(path string) (*content, error) {
 		return nil, fmt.Errorf("%s is an archive, perhaps of PyTorch: convert it to safetensors", path)
 	}
 	return nil, fmt.Errorf("%s is not a GGUF, safetensors or .trefoil file: it begins with %q", path, head)
+}
+
+// openFolder opens the checkpoint of a run, the best or else the last one, or
+// the model of a Hugging Face folder.
+func openFolder(path string) (*content, error) {
+	run := export.Folder(path)
+	if _, err := os.Stat(run.Checkpoints()); err != nil {
+		return openSafetensors(path)
+	}
+	for _, checkpoint := range []string{run.Best(), run.Last()} {
+		if _, err := os.Stat(checkpoint); err == nil {
+			return openSafetensors(checkpoint)
+		}
+	}
+	return nil, fmt.Errorf("%s is the folder of a run without a checkpoint yet", path)
 }
 
 func firstBytes(path string) ([]byte, error) {

@@ -23,7 +23,8 @@ const usage = `usage: inspect FILE [-zeros] [-json]
 
 Shows the metadata and the tensors of a GGUF file, a .trefoil file, a
 safetensors file such as a checkpoint, the index of a model in several
-safetensors files, or a Hugging Face folder with either.
+safetensors files, a Hugging Face folder with either, or a run folder, of which
+it opens the best checkpoint.
 
 `
 

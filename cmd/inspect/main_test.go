@@ -185,16 +185,16 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, path := range map[string]string{
-		"no such file":                               filepath.Join(dir, "none"),
-		`begins with "hello wor"`:                    file("text", "hello world"),
-		`begins with ""`:                             file("nothing", ""),
-		"cut.gguf: byte 4":                           file("cut.gguf", "GGUF"),
-		"zip.bin is an archive":                      file("zip.bin", "PK\x03\x04........"),
-		"a.safetensors: header: a length":            file("a.safetensors", "hello world"),
-		"a.json: no weight_map":                      file("a.json", "{}"),
-		"cut.trefoil: header":                        file("cut.trefoil", "trefoil\nhello"),
-		"run is the folder of a run: name a file in": filepath.Join(dir, "run"),
-		"has neither model.safetensors nor":          filepath.Join(dir, "empty"),
+		"no such file":                                filepath.Join(dir, "none"),
+		`begins with "hello wor"`:                     file("text", "hello world"),
+		`begins with ""`:                              file("nothing", ""),
+		"cut.gguf: byte 4":                            file("cut.gguf", "GGUF"),
+		"zip.bin is an archive":                       file("zip.bin", "PK\x03\x04........"),
+		"a.safetensors: header: a length":             file("a.safetensors", "hello world"),
+		"a.json: no weight_map":                       file("a.json", "{}"),
+		"cut.trefoil: header":                         file("cut.trefoil", "trefoil\nhello"),
+		"run is the folder of a run without a checkp": filepath.Join(dir, "run"),
+		"has neither model.safetensors nor":           filepath.Join(dir, "empty"),
 	} {
 		err := run(t.Context(), []string{path, "-zeros"}, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), says) || errors.As(err, new(command.UsageError)) {
@@ -210,6 +210,23 @@ func TestErrors(t *testing.T) {
 	}
 	if out := inspect(t, "-h"); !strings.Contains(out, "usage: inspect FILE") || !strings.Contains(out, "-zeros") {
 		t.Errorf("-h: %q", out)
+	}
+}
+
+// Of a run folder it shows the best checkpoint, else the last.
+func TestRunFolder(t *testing.T) {
+	run := t.TempDir()
+	checkpoints := filepath.Join(run, "checkpoints")
+	if err := os.Mkdir(checkpoints, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"last.safetensors", "best.safetensors"} {
+		path := write(t, filepath.Join(checkpoints, name), func(w io.Writer) error {
+			return safetensors.Write(w, nil, []safetensors.Tensor{{Name: "tensor of " + name, Shape: []int{1}, Data: []float32{1}}})
+		})
+		if out := inspect(t, run); !strings.HasPrefix(out, path+": safetensors") || !strings.Contains(out, "tensor of "+name) {
+			t.Errorf("got %s", out)
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	case len(rest) > 0:
 		return command.Usagef("unexpected argument %q: name a configuration with -config, a field with -set", rest[0])
 	case *resume != "" && (*path != "" || *out != "" || *from != "" || len(set) > 0):
-		return command.Usagef("-resume takes the configuration of the run that it continues: leave out -config, -from, -out and -set")
+		return command.Usagef("-resume takes the configuration of the run that it continues: leave out -config, -from, -out and -set; -from %s instead begins a new run with its weights, and may have other steps", *resume)
 	}
 	if *from != "" {
 		sizes, err := train.From(*from, *path != "")

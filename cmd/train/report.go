@@ -48,7 +48,7 @@ func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Optio
 	case errors.Is(err, context.Canceled) && result.Step > 0:
 		fmt.Fprintf(stdout, "\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", result.Step, c.Train.Steps, o.Dir)
 		return err
-	case errors.Is(err, syscall.ENOSPC) && result.Step > 0:
+	case errors.Is(err, syscall.ENOSPC) && (result.Step > 0 || o.Resume):
 		return fmt.Errorf("%w: nothing up to the last checkpoint is lost: make room, and continue with -resume %s", err, o.Dir)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("%w: make room there, or choose another folder with -out", err)

@@ -105,7 +105,7 @@ func (m *Model) readIndex(path string) error {
 func (m *Model) checkShards() error {
 	var missing []string
 	for _, shard := range m.shards() {
-		if filepath.Base(shard) != shard || !filepath.IsLocal(shard) {
+		if filepath.Base(shard) != shard || !filepath.IsLocal(shard) || shard == "." {
 			return fmt.Errorf("weight_map: shard %q is not the name of a file beside the index", shard)
 		}
 		if _, err := os.Stat(filepath.Join(m.folder, shard)); errors.Is(err, fs.ErrNotExist) {

@@ -116,6 +116,7 @@ func TestModelErrors(t *testing.T) {
 		`shard "../../etc/passwd" is not the name of a file`:    with("d", "../../etc/passwd"),
 		`shard "" is not the name`:                              with("d", ""),
 		`shard ".." is not the name`:                            with("d", ".."),
+		`shard "." is not the name`:                             with("d", "."),
 		"model-00002-of-00002.safetensors: tensor d is missing": with("d", twoShards["b"]),
 		"model.safetensors.index.json: header: a length":        with("d", indexName), // a shard that is none
 		"model-00001-of-00002.safetensors: tensor z is missing": with("z", twoShards["a"]),
