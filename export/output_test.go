@@ -156,7 +156,12 @@ func TestVerifyNamesTheDamagedTensor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for tensor, place := range places(t, weights, c.f) {
+		found := places(t, weights, c.f)
+		for i, tensor := range slices.Sorted(maps.Keys(found)) {
+			if i%7 != 0 { // some of each kind
+				continue
+			}
+			place := found[tensor]
 			bad := slices.Clone(good)
 			bad[place[0]] ^= 1 // the last bit of a float's fraction, the lowest of a packed byte
 			if err := os.WriteFile(weights, bad, 0o644); err != nil {

@@ -120,7 +120,8 @@ func (q *request) check(ggufType string) error {
 	return q.options.Validate()
 }
 
-// export writes each format and reports it.
+// export writes each format and reports it. A format that cannot carry the run
+// does not keep the others from being written.
 func (q *request) export(ctx context.Context, stdout io.Writer) error {
 	if folder := filepath.Dir(q.path); q.path != "" {
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
@@ -132,6 +133,7 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer r.Close()
+	var errs []error
 	for i, f := range q.formats {
 		if i > 0 {
 			fmt.Fprintln(stdout)
@@ -140,11 +142,12 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 		if path == "" {
 			path = r.DefaultPath(f, q.options)
 		}
-		if err := q.write(ctx, r, f, path, stdout); err != nil {
+		errs = append(errs, q.write(ctx, r, f, path, stdout))
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (q *request) write(ctx context.Context, r *export.Run, f export.Format, path string, stdout io.Writer) error {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"trefoil/arch"
+	"trefoil/convert"
 	"trefoil/export"
 	"trefoil/internal/command"
 	"trefoil/quant/packed"
@@ -89,9 +90,48 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+// Several formats are written and verified in one call, and one that cannot
+// carry the run does not keep the others from it.
+func TestSeveralFormats(t *testing.T) {
+	m, err := convert.Open("../../convert/testdata/llama", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := m.Write(t.Context(), dir, convert.Options{Name: "llama"}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	err = run(t.Context(), []string{dir, "-format", "gguf,hf", "-format", "safetensors", "-verify"}, &out)
+	if err == nil || !strings.Contains(err.Error(), "model.sub_norms is false") || strings.Contains(err.Error(), "hf:") {
+		t.Errorf("got %v", err)
+	}
+	if n := strings.Count(out.String(), "verified: all 21 tensors are equal to the run's, to the last bit"); n != 2 {
+		t.Errorf("verified %d times, want 2:\n%s", n, &out)
+	}
+	for _, path := range []string{"hf/config.json", "hf/model.safetensors", "model.safetensors"} {
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(path))); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := run(t.Context(), []string{dir, "-format", "hf,safetensors", "-o", "x"}, &out); !errors.As(err, new(command.UsageError)) {
+		t.Errorf("one place for two formats: %v", err)
+	}
+}
+
 func TestNoRun(t *testing.T) {
 	err := run(t.Context(), []string{t.TempDir(), "-o", "x"}, &bytes.Buffer{})
 	if err == nil || errors.As(err, new(command.UsageError)) || !strings.Contains(err.Error(), "go run ./cmd/train") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// That there is no place for the file is said before the work is done.
+func TestNoPlace(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	err := run(t.Context(), []string{t.TempDir(), "-o", filepath.Join(missing, "x")}, &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), "there is no folder "+missing) {
 		t.Errorf("got %v", err)
 	}
 }
