@@ -44,10 +44,12 @@ var rooms = []struct {
 	{"cmd/import", nil},
 	{"cmd/inspect", nil},
 	{"cmd/generate", []string{"golang.org/x/term"}},
+	{"interop", nil},
 	{"experiments/study", nil},
 	{"experiments/shakespeare", nil},
 	{"experiments/gradientbits", nil},
 	{"experiments/mnist", append([]string{"gonum.org/v1/plot"}, gorgonia...)},
+	{"experiments/quant", gorgonia},
 	{"experiments/speed", gorgonia},
 }
 

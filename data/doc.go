@@ -22,6 +22,14 @@
 // that are not blank. The text differs from one version of Go to the next, and so do
 // the tokens.
 //
+// # What is text
+//
+// A file is refused as no text if its first 64 kB hold a zero byte, or more than four bytes,
+// and more than one in a thousand, that are not of a UTF-8 character. Fewer such bytes are
+// learned as they are by the kinds byte and bpe, with a warning; the kind char refuses them.
+// A line of a JSONL file has to be UTF-8 as a whole, as JSON has to. An escape of half a
+// character in it, such as \ud800 alone, stands for U+FFFD.
+//
 // # Documents
 //
 // Where a corpus has more than one document, each is followed by the special
