@@ -64,65 +64,78 @@ func FakeQuantActivation(x *G.Node, q *ActivationQuantizer) (*G.Node, error) {
 		func() (*G.Node, error) { return fakeQuantActivation[float64](x, q) })
 }
 
+// quantizedRows is the state of a fake-quant node of activations: the forward
+// and backward ops share it.
+type quantizedRows[F kernel.Float] struct {
+	*ActivationQuantizer
+	rows, cols int
+	integers   *integers[F]
+	readers    readers
+}
+
 func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.Node, error) {
 	shape := x.Shape()
-	rows := shape[0]
-	cols := shape.TotalSize() / rows
+	n := &quantizedRows[F]{ActivationQuantizer: q, rows: shape[0], cols: shape.TotalSize() / shape[0]}
 	o, y := newOp[F]("FakeQuantActivation", shape...)
-	c := &integers[F]{codes: make([]int8, len(y)), scales: make([]F, rows), exact: q.exact, gradientBits: q.gradientBits}
-	c.maxCode = func() int {
+	n.integers = &integers[F]{codes: make([]int8, len(y)), scales: make([]F, n.rows), exact: q.exact, gradientBits: q.gradientBits}
+	n.integers.maxCode = func() int {
 		if !q.exact() {
 			return 0
 		}
 		return quant.MaxCode(q.Bits)
 	}
-	o.integers = c
-	var readers readers
+	o.integers = n.integers
 	o.run = func(in []G.Value) error {
-		x := values[F](in[0])
-		if !q.enabled() {
-			copy(y, x)
-			return nil
-		}
-		if !c.written {
-			kernel.QuantizeRows(c.codes, c.scales, x, rows, cols, quant.MaxCode(q.Bits))
-		}
-		c.written = false
-		if q.Lambda == 1 {
-			if readers.wantValues() {
-				kernel.DequantizeRows(y, c.codes, c.scales, rows, cols)
-			}
-			return nil
-		}
-		for r := range rows {
-			lo, hi := r*cols, (r+1)*cols
-			blend(y[lo:hi], x[lo:hi], c.codes[lo:hi], c.scales[r], F(q.Lambda))
-		}
+		n.run(y, values[F](in[0]))
 		return nil
 	}
-	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-		if isIdentity(q.Estimator) {
-			return G.Nodes{grad}, nil
+	o.diff = n.diff
+	var err error
+	n.readers.node, err = o.apply(x)
+	return n.readers.node, err
+}
+
+func (n *quantizedRows[F]) run(y, x []F) {
+	c := n.integers
+	if !n.enabled() {
+		copy(y, x)
+		return
+	}
+	if !c.written {
+		kernel.QuantizeRows(c.codes, c.scales, x, n.rows, n.cols, quant.MaxCode(n.Bits))
+	}
+	c.written = false
+	if n.Lambda == 1 {
+		if n.readers.wantValues() {
+			kernel.DequantizeRows(y, c.codes, c.scales, n.rows, n.cols)
 		}
-		back, dx := newOp[F]("FakeQuantActivationGrad", shape...)
-		back.run = func(in []G.Value) error {
-			grad, x := values[F](in[0]), values[F](in[1])
-			if !q.enabled() {
-				copy(dx, grad)
-				return nil
-			}
-			top := float64(quant.MaxCode(q.Bits))
-			kernel.Parallel(rows, func(r int) {
-				lo, hi := r*cols, (r+1)*cols
-				backward(q.Estimator, dx[lo:hi], grad[lo:hi], x[lo:hi], float64(c.scales[r]), q.Lambda, -top-1, top)
-			})
+		return
+	}
+	for r := range n.rows {
+		lo, hi := r*n.cols, (r+1)*n.cols
+		blend(y[lo:hi], x[lo:hi], c.codes[lo:hi], c.scales[r], F(n.Lambda))
+	}
+}
+
+func (n *quantizedRows[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
+	if isIdentity(n.Estimator) {
+		return G.Nodes{grad}, nil
+	}
+	back, dx := newOp[F]("FakeQuantActivationGrad", in[0].Shape()...)
+	back.run = func(in []G.Value) error {
+		grad, x := values[F](in[0]), values[F](in[1])
+		if !n.enabled() {
+			copy(dx, grad)
 			return nil
 		}
-		back.codesOnly = always
-		gradX, err := back.apply(grad, in[0], out)
-		return G.Nodes{gradX}, err
+		top := float64(quant.MaxCode(n.Bits))
+		kernel.Parallel(n.rows, func(r int) {
+			lo, hi := r*n.cols, (r+1)*n.cols
+			backward(n.Estimator, dx[lo:hi], grad[lo:hi], x[lo:hi], float64(n.integers.scales[r]), n.Lambda, -top-1, top)
+		})
+		return nil
 	}
-	var err error
-	readers.node, err = o.apply(x)
-	return readers.node, err
+	back.codesOnly = always
+	gradX, err := back.apply(grad, in[0], out)
+	return G.Nodes{gradX}, err
 }

@@ -72,12 +72,16 @@ func attention[F kernel.Float](qkv *G.Node, s AttentionShape) (*G.Node, error) {
 	)
 	kernel.RopeTable(cos, sin, s.Context, s.HeadDim, s.RopeBase)
 	rotate := func(x []F, inverse bool) {
-		kernel.Rope(x, cos, sin, rows, width, s.Heads+s.KVHeads, s.HeadDim, s.Context, 0, inverse)
+		kernel.Rope(x, cos, sin, len(x)/width, width, s.Heads+s.KVHeads, s.HeadDim, s.Context, 0, inverse)
 	}
 	o, y := newOp[F]("Attention", rows, s.Heads*s.HeadDim)
 	o.run = func(in []G.Value) error {
-		copy(rotated, values[F](in[0]))
-		rotate(rotated, false)
+		qkv, size := values[F](in[0]), s.Context*width
+		kernel.Parallel(s.Batch, func(b int) {
+			sequence := rotated[b*size : (b+1)*size]
+			copy(sequence, qkv[b*size:])
+			rotate(sequence, false)
+		})
 		kernel.Attention(y, lse, rotated, width, rotated[keys:], width, rotated[vals:], width, shape, scale)
 		return nil
 	}

@@ -11,10 +11,10 @@ import (
 // side: x is [tokens, in], each of the weights [out_i, in], the result
 // [tokens, sum of out_i].
 //
-// Where x and the weights are nodes of fake-quantization, and both are exact
-// in this run, the integer codes are multiplied and scaled once; otherwise the float values are multiplied. Both
-// give the gradient with respect to the fake-quantized values: dX = dY W and
-// dW = dY^T X.
+// Where x and the weights are nodes of fake-quantization, and both are exact in
+// this run, the integer codes are multiplied and scaled once; otherwise the
+// float values are multiplied. Both give the gradient with respect to the
+// fake-quantized values: dX = dY W and dW = dY^T X.
 func Linear(x *G.Node, weights ...*G.Node) (*G.Node, error) {
 	const name = "Linear"
 	if len(weights) == 0 || !isMatrix(x) {
@@ -177,14 +177,8 @@ func (l *linear[F]) gradInput(in G.Nodes, out, grad *G.Node) (*G.Node, error) {
 }
 
 func (l *linear[F]) backwardInput(dx, dy []F) {
-	scales, release := borrow[F](l.tokens)
-	defer release()
-	for i := range l.parts {
-		p := &l.parts[i]
-		codes, release := borrow[int16](l.tokens * p.out)
-		kernel.QuantizeGradRows(codes, scales, dy[p.first:], l.out, l.tokens, p.out)
-		kernel.MulGradInput(dx, codes, scales, p.w.codes, p.w.scales[0], l.tokens, p.out, l.in, i > 0)
-		release()
+	for i, p := range l.parts {
+		kernel.MulGradInput(dx, dy[p.first:], l.out, p.w.codes, p.w.scales[0], l.tokens, p.out, l.in, i > 0)
 	}
 }
 
@@ -196,7 +190,7 @@ func (l *linear[F]) gradWeights(in G.Nodes, out, grad *G.Node) (G.Nodes, error) 
 	o.run = func(in []G.Value) error {
 		dy := values[F](in[0])
 		if l.exactBackward() {
-			l.backwardWeights(dw, dy)
+			kernel.MulGradWeight(dw, dy, l.out, l.rowScales, l.x.codes, l.tokens, l.out, l.in)
 		} else {
 			kernel.GemmTN(dw, dy, values[F](in[2]), l.out, l.in, l.tokens, false)
 		}
@@ -214,13 +208,4 @@ func (l *linear[F]) gradWeights(in G.Nodes, out, grad *G.Node) (G.Nodes, error) 
 		nodes = append(nodes, n)
 	}
 	return nodes, err
-}
-
-func (l *linear[F]) backwardWeights(dw, dy []F) {
-	codes, releaseCodes := borrow[int16](l.tokens * l.out)
-	defer releaseCodes()
-	scales, releaseScales := borrow[F](l.out)
-	defer releaseScales()
-	kernel.QuantizeGradColumns(codes, scales, dy, l.out, l.rowScales, l.tokens, l.out)
-	kernel.MulGradWeight(dw, codes, scales, l.x.codes, l.tokens, l.out, l.in)
 }

@@ -55,36 +55,11 @@ func profileStep(ctx context.Context, out io.Writer, name string, steps int) err
 
 // record writes a profile of training steps and returns how long they took.
 func record(ctx context.Context, file string, z size, steps int) (time.Duration, error) {
-	c, d, err := open(ctx, z)
+	step, end, err := trainer(ctx, z)
 	if err != nil {
 		return 0, err
 	}
-	defer d.Close()
-	n, err := train.NewNetwork(c.Model.Arch(d.Tokenizer.Vocab()), c.Quantization, c.Train.Batch, c.Seed)
-	if err != nil {
-		return 0, err
-	}
-	defer n.Close()
-	plan, err := c.Plan()
-	if err != nil {
-		return 0, err
-	}
-	n.Quantize(plan.At(0), 0)
-	r := rand.New(rand.NewPCG(1, 2))
-	for i := range n.Inputs {
-		n.Inputs[i], n.Targets[i] = r.Int32N(int32(d.Tokenizer.Vocab())), r.Int32N(int32(d.Tokenizer.Vocab()))
-	}
-	optimizer := train.NewOptimizer(c.Train, n.Model.Parameters())
-	var model []G.ValueGrad
-	for _, p := range n.Model.Parameters() {
-		model = append(model, p.Node)
-	}
-	step := func() error {
-		if err := n.Learn(); err != nil {
-			return err
-		}
-		return optimizer.Step(model)
-	}
+	defer end()
 	for range warmUp {
 		if err := step(); err != nil {
 			return 0, err
@@ -106,6 +81,44 @@ func record(ctx context.Context, file string, z size, steps int) (time.Duration,
 		}
 	}
 	return time.Since(start), nil
+}
+
+// trainer returns a training step of a size's model, on random tokens; end
+// ends the model's machines.
+func trainer(ctx context.Context, z size) (step func() error, end func() error, err error) {
+	c, d, err := open(ctx, z)
+	if err != nil {
+		return nil, nil, err
+	}
+	vocab := d.Tokenizer.Vocab()
+	if err := d.Close(); err != nil {
+		return nil, nil, err
+	}
+	plan, err := c.Plan()
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := train.NewNetwork(c.Model.Arch(vocab), c.Quantization, c.Train.Batch, c.Seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	n.Quantize(plan.At(0), 0)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range n.Inputs {
+		n.Inputs[i], n.Targets[i] = r.Int32N(int32(vocab)), r.Int32N(int32(vocab))
+	}
+	optimizer := train.NewOptimizer(c.Train, n.Model.Parameters())
+	var model []G.ValueGrad
+	for _, p := range n.Model.Parameters() {
+		model = append(model, p.Node)
+	}
+	step = func() error {
+		if err := n.Learn(); err != nil {
+			return err
+		}
+		return optimizer.Step(model)
+	}
+	return step, n.Close, nil
 }
 
 // sample is a stack, the innermost function first, and the time spent there.

@@ -50,14 +50,11 @@ func (a *attention) backwardGroup(g *attentionGrads, b, kvh int) {
 		p:         matrix[float32]{grow(&memory.p, gradTileRows*a.rows*a.scoreLD()), a.scoreLD(), 1},
 		ds:        matrix[float32]{grow(&memory.ds, gradTileRows*a.rows*a.scoreLD()), a.scoreLD(), 1},
 	}
-	for j := range s.Keys {
-		clear(w.dk.from(j, 0).data[:s.HeadDim])
-		clear(w.dv.from(j, 0).data[:s.HeadDim])
-	}
 	group, ldy := s.Heads/s.KVHeads, s.Heads*s.HeadDim
 	for h := kvh * group; h < (kvh+1)*group; h++ {
 		w.q, w.dq = a.head(a.q, a.ldq, b*s.Queries, h), a.head(g.dq, g.lddq, b*s.Queries, h)
 		w.y, w.dy = a.head(g.y, ldy, b*s.Queries, h), a.head(g.dy, ldy, b*s.Queries, h)
+		w.adds = h > kvh*group
 		w.lse = g.lse[(b*s.Heads+h)*s.Queries:][:s.Queries]
 		w.queries = a.panels(&memory.queries, w.q, s.Queries, s.HeadDim)
 		w.gradients = a.panels(&memory.gradients, w.dy, s.Queries, s.HeadDim)
@@ -77,6 +74,7 @@ type gradHead struct {
 	queries, gradients   panels // [Queries, HeadDim]
 	p, ds                matrix[float32]
 	delta                *[maxRows]float32
+	adds                 bool // to dk and dv, which heads before it have written
 }
 
 // block takes queries [first, last), first a multiple of gradTileRows*rows:
@@ -84,6 +82,9 @@ type gradHead struct {
 //	p  = exp(scale * q k^T - lse)
 //	ds = scale * p * (dy v^T - sum(dy * y))
 //	dq = ds k, dk += ds^T q, dv += p^T dy
+//
+// The first head's block writes the keys and values that no query before it
+// sees.
 func (w *gradHead) block(first, last int) {
 	for i := first; i < last; i += w.rows {
 		w.tileRow(i, min(w.rows, last-i), i-first)
@@ -91,9 +92,9 @@ func (w *gradHead) block(first, last int) {
 	for j := 0; j < last; j += w.rows {
 		// The first queries that see key j are in the row of tiles at j.
 		skip := max(0, j-first)
-		m, k := min(w.rows, last-j), last-first-skip
-		w.times(w.dv.from(j, 0), w.p.from(skip, j).transposed(), w.gradients.from(first+skip), m, w.s.HeadDim, k, true)
-		w.times(w.dk.from(j, 0), w.ds.from(skip, j).transposed(), w.queries.from(first+skip), m, w.s.HeadDim, k, true)
+		m, k, add := min(w.rows, last-j), last-first-skip, w.adds || j < first
+		w.times(w.dv.from(j, 0), w.p.from(skip, j).transposed(), w.gradients.from(first+skip), m, w.s.HeadDim, k, add)
+		w.times(w.dk.from(j, 0), w.ds.from(skip, j).transposed(), w.queries.from(first+skip), m, w.s.HeadDim, k, add)
 	}
 }
 

@@ -8,11 +8,14 @@ import (
 	"unsafe"
 )
 
-// atPageEnd returns n random numbers that end where readable memory does.
-func atPageEnd(t *testing.T, r *rand.Rand, n int) []float32 {
+// atPageEnd returns a copy of x that ends where readable memory does.
+func atPageEnd[T any](t *testing.T, x []T) []T {
 	t.Helper()
-	page := os.Getpagesize()
-	size := (4*n + page - 1) / page * page
+	if len(x) == 0 {
+		return nil
+	}
+	page, bytes := os.Getpagesize(), len(x)*int(unsafe.Sizeof(x[0]))
+	size := (bytes + page - 1) / page * page
 	memory, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
@@ -21,11 +24,9 @@ func atPageEnd(t *testing.T, r *rand.Rand, n int) []float32 {
 	if err := syscall.Mprotect(memory[size:], syscall.PROT_NONE); err != nil {
 		t.Fatal(err)
 	}
-	x := unsafe.Slice((*float32)(unsafe.Pointer(&memory[size-4*n])), n)
-	for i := range x {
-		x[i] = float32(r.NormFloat64())
-	}
-	return x
+	y := unsafe.Slice((*T)(unsafe.Pointer(&memory[size-bytes])), len(x))
+	copy(y, x)
+	return y
 }
 
 // TestReadsStayInside runs kernels on operands that end at memory nobody may
@@ -33,7 +34,7 @@ func atPageEnd(t *testing.T, r *rand.Rand, n int) []float32 {
 func TestReadsStayInside(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		r := rand.New(rand.NewPCG(31, 32))
-		at := func(n int) []float32 { return atPageEnd(t, r, n) }
+		at := func(n int) []float32 { return atPageEnd(t, gaussian[float32](r, n)) }
 		for _, s := range [][3]int{{1, 64, 64}, {1, 33, 8}, {5, 16, 7}, {20, 31, 9}, {64, 65, 33}, {100, 104, 40}} {
 			m, n, k := s[0], s[1], s[2]
 			for _, g := range gemms {
@@ -67,6 +68,42 @@ func TestReadsStayInside(t *testing.T) {
 			Rope(at(2*n), a, b, 1, 2*n, 1, 2*n, 1, 0, false)
 			CrossEntropy(at(1), at(1), a, []int32{0}, 1, n)
 			CrossEntropyGrad(b, a, at(1), []int32{0}, 1, n, 1)
+		}
+	})
+}
+
+// TestIntegerReadsStayInside does the same with the kernels of integers.
+func TestIntegerReadsStayInside(t *testing.T) {
+	eachIntLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(33, 34))
+		at := func(n int) []float32 { return atPageEnd(t, gaussian[float32](r, n)) }
+		codes := func(n, lo, hi int) []int8 { return atPageEnd(t, random8(r, n, lo, hi)) }
+		for _, s := range [][3]int{{1, 1, 1}, {1, 33, 70}, {5, 4, 32}, {13, 31, 9}, {25, 12, 47}, {40, 65, 33}} {
+			rows, out, in := s[0], s[1], s[2]
+			x, w, rowScale := codes(rows*in, -128, 127), codes(out*in, -1, 1), at(rows)
+			var packed Ternary
+			packed.Pack(w, out, in)
+			MulTernary(at(rows*out), out, x, rowScale, &packed, 0.5, rows)
+			MulGradInput(at(rows*in), at(rows*out), out, w, 0.5, rows, out, in, true)
+			MulGradWeight(at(out*in), at(rows*out), out, rowScale, x, rows, out, in)
+			DotCodes(atPageEnd(t, make([]int32, rows*(out+3))), out+3, x, in, rows, w, in, out, in)
+			RMSNormQuantize(x, rowScale, at(rows), at(rows*in), at(in), rows, in, 1e-5, 127)
+		}
+		for n := 1; n < 140; n += 1 + n/40 {
+			x, scale := at(n), at(1)
+			AbsMean(x)
+			AbsMax(x)
+			QuantizeRows(codes(n, 0, 0), scale, x, 1, n, 127)
+			Ternarize(codes(n, 0, 0), x, 0.7)
+			DequantizeRows(x, codes(n, -128, 127), scale, 1, n)
+			halves := atPageEnd(t, make([]uint16, n))
+			EncodeFloat16(halves, x)
+			DecodeFloat16(x, halves)
+			for _, p := range allPackings {
+				src, first := atPageEnd(t, make([]byte, p.Size(n))), r.IntN(n)
+				p.Pack(src, codes(n, -1, 1))
+				p.Unpack(codes(n-first, 0, 0), src, first)
+			}
 		}
 	})
 }

@@ -71,18 +71,17 @@ func BenchmarkMulTernary(b *testing.B) {
 func BenchmarkMulGradInput(b *testing.B) {
 	benchmarkProducts(b, wordPeaks, trainingShapes, func(rows, out, in int) func() {
 		rng := rand.New(rand.NewPCG(1, 2))
-		codes, scales, w := random16(rng, rows*out), gaussian[float32](rng, rows), random8(rng, out*in, -1, 1)
-		dx := make([]float32, rows*in)
-		return func() { MulGradInput(dx, codes, scales, w, 0.5, rows, out, in, false) }
+		dy, w, dx := gaussian[float32](rng, rows*out), random8(rng, out*in, -1, 1), make([]float32, rows*in)
+		return func() { MulGradInput(dx, dy, out, w, 0.5, rows, out, in, false) }
 	})
 }
 
 func BenchmarkMulGradWeight(b *testing.B) {
 	benchmarkProducts(b, wordPeaks, trainingShapes, func(rows, out, in int) func() {
 		rng := rand.New(rand.NewPCG(1, 2))
-		codes, scales, x := random16(rng, rows*out), gaussian[float32](rng, out), random8(rng, rows*in, -128, 127)
+		dy, sx, x := gaussian[float32](rng, rows*out), gaussian[float32](rng, rows), random8(rng, rows*in, -128, 127)
 		dw := make([]float32, out*in)
-		return func() { MulGradWeight(dw, codes, scales, x, rows, out, in) }
+		return func() { MulGradWeight(dw, dy, out, sx, x, rows, out, in) }
 	})
 }
 
@@ -92,8 +91,8 @@ func BenchmarkElementwise(b *testing.B) {
 	const rows, cols = 4096, 1024
 	const n = rows * cols
 	rng := rand.New(rand.NewPCG(1, 2))
-	x, y, c8, c16 := gaussian[float32](rng, n), make([]float32, n), random8(rng, n, -1, 1), make([]int16, n)
-	rowScales, colScales := gaussian[float32](rng, rows), make([]float32, cols)
+	x, y, c8 := gaussian[float32](rng, n), make([]float32, n), random8(rng, n, -1, 1)
+	rowScales := gaussian[float32](rng, rows)
 	halves, trits := make([]uint16, n), make([]byte, (n+4)/5)
 	var w Ternary
 	for _, k := range []struct {
@@ -107,8 +106,6 @@ func BenchmarkElementwise(b *testing.B) {
 		{"Pack", n + n/4, func() { w.Pack(c8, rows, cols) }},
 		{"QuantizeRows", 5 * n, func() { QuantizeRows(c8, rowScales, x, rows, cols, 127) }},
 		{"DequantizeRows", 5 * n, func() { DequantizeRows(y, c8, rowScales, rows, cols) }},
-		{"QuantizeGradRows", 6 * n, func() { QuantizeGradRows(c16, rowScales, x, cols, rows, cols) }},
-		{"QuantizeGradColumns", 10 * n, func() { QuantizeGradColumns(c16, colScales, x, cols, rowScales, rows, cols) }},
 		{"EncodeFloat16", 6 * n, func() { EncodeFloat16(halves, x) }},
 		{"DecodeFloat16", 6 * n, func() { DecodeFloat16(y, halves) }},
 		{"PackTrits", n + n/5, func() { Ternarize(c8[:8], x[:8], 1); PackTrits(trits, c8) }},

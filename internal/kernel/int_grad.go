@@ -1,5 +1,9 @@
 package kernel
 
+// The gradients of a ternary product, dX = dY W and dW = dY^T X, multiply
+// integers too: dY is rounded to 16 bits, one row or column with one scale, a
+// few rows at a time and right before they are multiplied.
+
 // inputBlock codes of a gradient times ternary weights add up to at most
 // 2^16*32767 < 2^31, and weightBlock times int8 activations to at most
 // 512*32767*128 < 2^31.
@@ -10,91 +14,25 @@ const (
 
 // MulGradInput computes the gradient of a ternary product in its input:
 //
-//	dx[r,i] (+)= F(sum over o of codes[r,o]*w[o,i]) * (scales[r]*sw)
+//	dx[r,i] (+)= F(sum over o of code[r,o]*w[o,i]) * (scale[r]*sw)
 //
-// for codes [rows, out] within +-32767 with scales [rows], from
-// QuantizeGradRows, and w [out, in] of -1, 0 and 1. dx is [rows, in]; add says
-// that the product is added to it. Beyond out = 65,536 the sum is cut into
-// blocks of so many outputs, each scaled and added in order.
-func MulGradInput[F Float](dx []F, codes []int16, scales []F, w []int8, sw F, rows, out, in int, add bool) {
-	dx, codes, scales, w = dx[:rows*in], codes[:rows*out], scales[:rows], w[:out*in]
+// with code[r,o] = round(dy[r,o]*(32767/amax)), half to even, and
+// scale[r] = amax/32767, amax being the largest |dy| of the row. dx is
+// [rows, in]; row r of dy, out long, begins at r*lddy; w is [out, in] of -1, 0
+// and 1; add says that the product is added to dx. Beyond out = 65,536 the sum
+// is cut into blocks of so many outputs, each scaled and added in order.
+//
+// A row whose maximum is zero, or so small that 32767/amax overflows F, counts
+// as zeros. A NaN or an infinity makes its row of dx NaN.
+func MulGradInput[F Float](dx, dy []F, lddy int, w []int8, sw F, rows, out, in int, add bool) {
+	dx, w = dx[:rows*in], w[:out*in]
 	if out == 0 && !add {
 		clear(dx)
-	}
-	if rows == 0 || in == 0 {
-		return
-	}
-	for o := 0; o < out; o += inputBlock {
-		n := min(inputBlock, out-o)
-		g := gradInput[F]{dx: dx, codes: codes[o:], ldc: out, scales: scales, w: w[o*in : (o+n)*in],
-			sw: sw, rows: rows, out: n, in: in, add: add || o > 0}
-		if k := integers(); k != nil {
-			g.tiles(k)
-		} else {
-			g.portable()
-		}
-	}
-}
-
-// gradInput is one block of MulGradInput; rows of codes are ldc apart.
-type gradInput[F Float] struct {
-	dx            []F
-	codes         []int16
-	ldc           int
-	scales        []F
-	w             []int8
-	sw            F
-	rows, out, in int
-	add           bool
-}
-
-func (g *gradInput[F]) portable() {
-	chunks(g.rows, max(1, grain/(g.out*g.in)), func(lo, hi int) {
-		buf := taskSpace()
-		defer buf.release()
-		sums := grow(&buf.int32, g.in)
-		for r := lo; r < hi; r++ {
-			clear(sums)
-			for o, c := range g.codes[r*g.ldc : r*g.ldc+g.out] {
-				addProduct(sums, g.w[o*g.in:(o+1)*g.in], int32(c))
-			}
-			g.finish(buf, r, 1, 0, g.in, sums)
-		}
-	})
-}
-
-// finish writes the sums of rows from row on, and of columns from col on.
-func (g *gradInput[F]) finish(buf *workspace, row, rows, col, cols int, sums []int32) {
-	scales := floats[F](buf, rows)
-	for r := range rows {
-		scales[r] = F(g.scales[row+r] * g.sw)
-	}
-	if !g.add {
-		t := sumsTile[F]{g.dx[row*g.in+col:], g.in, sums, rows, cols}
-		t.scale(zeroOffsets[:], scales)
-		return
-	}
-	for r := range rows {
-		addScaledSums(g.dx[(row+r)*g.in+col:][:cols], sums[r*stripCols:][:cols], scales[r])
-	}
-}
-
-// MulGradWeight computes the gradient of a ternary product in its weights:
-//
-//	dw[o,i] = scales[o] * sum over r of codes[r,o]*x[r,i]
-//
-// for codes [rows, out] within +-32767 with scales [out], from
-// QuantizeGradColumns, and x [rows, in]. The sum of each 512 rows is exact;
-// these sums are converted to F and added in order. dw is [out, in].
-func MulGradWeight[F Float](dw []F, codes []int16, scales []F, x []int8, rows, out, in int) {
-	dw, codes, scales, x = dw[:out*in], codes[:rows*out], scales[:out], x[:rows*in]
-	if rows == 0 {
-		clear(dw)
 	}
 	if rows == 0 || out == 0 || in == 0 {
 		return
 	}
-	g := gradWeight[F]{dw: dw, codes: codes, scales: scales, x: x, rows: rows, out: out, in: in}
+	g := gradInput[F]{dx: dx, dy: dy[:(rows-1)*lddy+out], lddy: lddy, w: w, sw: sw, rows: rows, out: out, in: in, add: add}
 	if k := integers(); k != nil {
 		g.tiles(k)
 	} else {
@@ -102,27 +40,139 @@ func MulGradWeight[F Float](dw []F, codes []int16, scales []F, x []int8, rows, o
 	}
 }
 
-// gradWeight is one call of MulGradWeight.
-type gradWeight[F Float] struct {
-	dw            []F
-	codes         []int16
-	scales        []F
-	x             []int8
+// gradInput is one call of MulGradInput.
+type gradInput[F Float] struct {
+	dx, dy        []F
+	lddy          int
+	w             []int8
+	sw            F
 	rows, out, in int
+	add           bool
 }
 
-func (g *gradWeight[F]) portable() {
-	chunks(g.out, max(1, grain/(g.rows*g.in)), func(lo, hi int) {
+// quantize writes the codes of row r and returns what its sums are multiplied
+// with.
+func (g *gradInput[F]) quantize(codes []int16, r int) F {
+	return F(quantizeGradRow(codes, g.dy[r*g.lddy:r*g.lddy+g.out]) * g.sw)
+}
+
+func (g *gradInput[F]) portable() {
+	chunks(g.rows, max(1, grain/(g.out*g.in)), func(lo, hi int) {
 		buf := taskSpace()
 		defer buf.release()
-		sums := grow(&buf.int32, g.in)
+		codes, sums, scale := grow(&buf.int16, g.out), grow(&buf.int32, g.in), floats[F](buf, 1)
+		for r := lo; r < hi; r++ {
+			scale[0] = g.quantize(codes, r)
+			for first := 0; first < g.out; first += inputBlock {
+				clear(sums)
+				for o := first; o < min(g.out, first+inputBlock); o++ {
+					addProduct(sums, g.w[o*g.in:(o+1)*g.in], int32(codes[o]))
+				}
+				g.finish(scale, r, 0, g.in, g.add || first > 0, sums)
+			}
+		}
+	})
+}
+
+// finish writes, or adds, the sums of a row for each scale, from row on, and of
+// columns from col on.
+func (g *gradInput[F]) finish(scales []F, row, col, cols int, add bool, sums []int32) {
+	if !add {
+		t := sumsTile[F]{g.dx[row*g.in+col:], g.in, sums, len(scales), cols}
+		t.scale(zeroOffsets[:], scales)
+		return
+	}
+	for r, scale := range scales {
+		addScaledSums(g.dx[(row+r)*g.in+col:][:cols], sums[r*stripCols:][:cols], scale)
+	}
+}
+
+// MulGradWeight computes the gradient of a ternary product in its weights:
+//
+//	dw[o,i] = scale[o] * sum over r of code[r,o]*x[r,i]
+//
+// with code[r,o] = round(v*(32767/amax)), half to even, and
+// scale[o] = amax/32767, v being dy[r,o]*rowScale[r] and amax the largest |v| of
+// the column. dw is [out, in]; row r of dy, out long, begins at r*lddy;
+// rowScale is [rows], x [rows, in]. The sum of each 512 rows is exact; these
+// sums are converted to F and added in order.
+//
+// A column whose maximum is zero, or so small that 32767/amax overflows F,
+// counts as zeros. A NaN or an infinity makes its row of dw NaN.
+func MulGradWeight[F Float](dw, dy []F, lddy int, rowScale []F, x []int8, rows, out, in int) {
+	dw, rowScale, x = dw[:out*in], rowScale[:rows], x[:rows*in]
+	if rows == 0 {
+		clear(dw)
+	}
+	if rows == 0 || out == 0 || in == 0 {
+		return
+	}
+	buf := callSpace()
+	defer buf.release()
+	g := gradWeight[F]{dw: dw, dy: dy[:(rows-1)*lddy+out], lddy: lddy, rowScale: rowScale, x: x, rows: rows, out: out, in: in}
+	g.findScales(buf)
+	if k := integers(); k != nil {
+		g.tiles(k, buf)
+	} else {
+		g.portable(buf)
+	}
+}
+
+// gradWeight is one call of MulGradWeight.
+type gradWeight[F Float] struct {
+	dw, dy        []F
+	lddy          int
+	rowScale      []F
+	x             []int8
+	rows, out, in int
+	scales, inv   []F // [out]: of the codes, and what makes codes of dy*rowScale
+}
+
+// findScales finds the scales of the columns. Each task keeps maxima of its own
+// for its part of the rows, and the parts are folded at the end: a maximum does
+// not depend on the order.
+func (g *gradWeight[F]) findScales(buf *workspace) {
+	out := g.out
+	parts := max(1, min(4*Threads(), g.rows/rowGrain(out)))
+	lines := floats[F](buf, (parts+1)*out)
+	clear(lines)
+	Parallel(parts, func(i int) {
+		line := lines[i*out : (i+1)*out]
+		for r := i * g.rows / parts; r < (i+1)*g.rows/parts; r++ {
+			absMaxScaled(line, g.dy[r*g.lddy:r*g.lddy+out], g.rowScale[r])
+		}
+	})
+	amax := lines[:out]
+	for i := 1; i < parts; i++ {
+		absMaxScaled(amax, lines[i*out:(i+1)*out], 1)
+	}
+	g.scales, g.inv = lines[parts*out:], amax
+	for o, a := range amax {
+		g.scales[o], g.inv[o] = gradScale(a)
+	}
+}
+
+// quantize writes the codes of row r.
+func (g *gradWeight[F]) quantize(codes []int16, r int) {
+	quantizeColumns16(codes[:g.out], g.dy[r*g.lddy:r*g.lddy+g.out], g.inv, g.rowScale[r])
+}
+
+func (g *gradWeight[F]) portable(buf *workspace) {
+	codes := grow(&buf.int16, g.rows*g.out)
+	for r := range g.rows {
+		g.quantize(codes[r*g.out:], r)
+	}
+	chunks(g.out, max(1, grain/(g.rows*g.in)), func(lo, hi int) {
+		own := taskSpace()
+		defer own.release()
+		sums := grow(&own.int32, g.in)
 		for o := lo; o < hi; o++ {
 			for first := 0; first < g.rows; first += weightBlock {
 				clear(sums)
 				for r := first; r < min(g.rows, first+weightBlock); r++ {
-					addProduct(sums, g.x[r*g.in:(r+1)*g.in], int32(g.codes[r*g.out+o]))
+					addProduct(sums, g.x[r*g.in:(r+1)*g.in], int32(codes[r*g.out+o]))
 				}
-				g.finish(buf, o, 1, 0, g.in, first, sums)
+				g.finish(own, o, 1, 0, g.in, first, sums)
 			}
 		}
 	})

@@ -25,6 +25,8 @@ const (
 	// groupTiles tiles use a strip of panels one after another while it is in
 	// the second-level cache.
 	groupTiles = 8
+	// packPairs pairs of rows are quantized before they are packed.
+	packPairs = 16
 )
 
 // packRight packs columns of b [steps, n] into panels of ceil(steps/2) pairs,
@@ -47,16 +49,11 @@ func (k *integerKernels) packRightPanel(dst, b []int8, ld, steps, cols int) {
 		fast = steps / 2
 		k.interleaveBytes(&dst[0], &b[0], ld, fast)
 	}
-	interleave(dst[fast*2*panelOutputs:], b, ld, 2*fast, steps, cols, panelOutputs)
-}
-
-// interleave packs the first cols columns of the steps from first on into
-// pairs of width columns, filled up with zeros.
-func interleave[T int8 | int16](dst, src []T, ld, first, steps, cols, width int) {
-	clear(dst)
-	for s := first; s < steps; s++ {
-		line := dst[(s-first)/2*2*width+(s-first)%2:]
-		for c, v := range src[s*ld : s*ld+cols] {
+	rest := dst[fast*2*panelOutputs:]
+	clear(rest)
+	for s := 2 * fast; s < steps; s++ {
+		line := rest[(s-2*fast)/2*2*panelOutputs+s%2:]
+		for c, v := range b[s*ld : s*ld+cols] {
 			line[2*c] = v
 		}
 	}
@@ -71,48 +68,70 @@ func (g *gradInput[F]) tiles(k *integerKernels) {
 	panels := (g.in + panelOutputs - 1) / panelOutputs
 	packed := grow(&buf.int8, panels*pairs*2*panelOutputs)
 	k.packRight(packed, g.w, g.out, g.in)
-
-	strips := (g.in + stripCols - 1) / stripCols
-	groups := gradGroups(g.rows, strips)
-	Parallel(strips*groups.n, func(task int) {
-		first, last := groups.tiles(task % groups.n)
-		for t := first; t < last; t++ {
-			g.tile(k, packed, t*tileRows, task/groups.n*stripCols)
-		}
+	groups := gradGroups(g.rows, 1)
+	Parallel(groups.n, func(i int) {
+		first, last := groups.tiles(i)
+		g.group(k, packed, first*tileRows, min(g.rows, last*tileRows))
 	})
 }
 
-// tile computes a strip of up to tileRows rows. It copies their codes, as
-// mulTernaryRows does.
-func (g *gradInput[F]) tile(k *integerKernels, packed []int8, row, col int) {
+// codedRows are quantized rows of a gradient, from row first on: ld codes each,
+// and what the sums of each are multiplied with.
+type codedRows[F Float] struct {
+	first  int
+	codes  []int16
+	ld     int
+	scales []F
+}
+
+// group computes rows [first, end). It quantizes them, to rows at distances
+// that keep them out of each other's cache sets, and then goes through the
+// strips of columns. A last pair's code beyond out meets a zero of the weights.
+func (g *gradInput[F]) group(k *integerKernels, packed []int8, first, end int) {
 	buf := taskSpace()
 	defer buf.release()
-	lda := paddedRow(2*g.out) / 2
-	codes := grow(&buf.int16, tileRows*lda)
-	rows := min(tileRows, g.rows-row)
-	for r := range rows {
-		line := codes[r*lda : (r+1)*lda]
-		clear(line[copy(line, g.codes[(row+r)*g.ldc:(row+r)*g.ldc+g.out]):])
+	ld := paddedRow(2*g.out) / 2
+	codes := grow(&buf.int16, (end-first+tileRows-1)/tileRows*tileRows*ld)
+	scales := floats[F](buf, end-first)
+	for r := range scales {
+		if next := first + r + 2; next < end {
+			prefetch(k, g.dy[next*g.lddy:], g.lddy, 1, g.out)
+		}
+		scales[r] = g.quantize(codes[r*ld:r*ld+g.out], first+r)
 	}
-	cols := min(stripCols, g.in-col)
 	sums := grow(&buf.int32, tileRows*stripCols)
-	pairs := (g.out + 1) / 2
-	size := pairs * 2 * panelOutputs
-	for pair := 0; pair < pairs; pair += tilePairs {
-		n := min(tilePairs, pairs-pair)
-		for c := 0; c < cols; c += panelOutputs {
-			panel := packed[(col+c)/panelOutputs*size:][:size]
-			k.grad.panel(sums[c:], codes[2*pair:], lda, 2, panel[pair*2*panelOutputs:], n, pair > 0)
+	for col := 0; col < g.in; col += stripCols {
+		for r := 0; r < len(scales); r += tileRows {
+			tile := codedRows[F]{first + r, codes[r*ld:], ld, scales[r:min(len(scales), r+tileRows)]}
+			g.tile(k, packed, tile, col, sums)
 		}
 	}
-	g.finish(buf, row, rows, col, cols, sums)
+}
+
+// tile computes a strip of columns, from col on, of up to tileRows rows.
+func (g *gradInput[F]) tile(k *integerKernels, packed []int8, rows codedRows[F], col int, sums []int32) {
+	cols := min(stripCols, g.in-col)
+	pairs := (g.out + 1) / 2
+	size := pairs * 2 * panelOutputs
+	for pair := 0; pair < pairs; {
+		n := min(tilePairs, pairs-pair)
+		for c := 0; c < cols; c += panelOutputs {
+			if pair+n == pairs {
+				prefetch(k, g.dx[rows.first*g.in+col+c:], g.in, len(rows.scales), panelOutputs)
+			}
+			panel := packed[(col+c)/panelOutputs*size:][:size]
+			k.grad.panel(sums[c:], rows.codes[2*pair:], rows.ld, 2, panel[pair*2*panelOutputs:], n, 2*pair%inputBlock > 0)
+		}
+		add := g.add || 2*pair >= inputBlock
+		if pair += n; pair == pairs || 2*pair%inputBlock == 0 {
+			g.finish(rows.scales, rows.first, col, cols, add, sums)
+		}
+	}
 }
 
 // tiles computes the gradient in the weights with the activations as the right
 // operand, a block of rows after the other.
-func (g *gradWeight[F]) tiles(k *integerKernels) {
-	buf := callSpace()
-	defer buf.release()
+func (g *gradWeight[F]) tiles(k *integerKernels, buf *workspace) {
 	tiles := (g.out + tileRows - 1) / tileRows
 	panels := (g.in + panelOutputs - 1) / panelOutputs
 	left := grow(&buf.int16, tiles*tileRows*weightBlock)
@@ -132,22 +151,26 @@ func (g *gradWeight[F]) tiles(k *integerKernels) {
 	}
 }
 
-// packLeft packs steps rows of the codes, from row on, into tiles of tileRows
-// outputs: [ceil(steps/2)][tileRows][2], filled up with zeros.
+// packLeft quantizes steps rows, from row on, and packs their codes into tiles
+// of tileRows outputs: [ceil(steps/2)][tileRows][2]. What fills up the last tile
+// makes sums that nobody reads, and what fills up the last pair meets a zero of
+// the activations: it may be anything.
 func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps int) {
-	size := (steps + 1) / 2 * 2 * tileRows
-	tiles := (g.out + tileRows - 1) / tileRows
-	chunks(tiles, max(1, grain/size), func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			o := t * tileRows
-			cols := min(tileRows, g.out-o)
-			src, to := g.codes[row*g.out+o:], dst[t*size:(t+1)*size]
-			fast := 0
-			if cols == tileRows && steps > 1 {
-				fast = steps / 2
-				k.interleaveWords(&to[0], &src[0], g.out, fast)
+	pairs := (steps + 1) / 2
+	ld := (g.out + tileRows - 1) / tileRows * tileRows
+	pieces := (pairs + packPairs - 1) / packPairs
+	chunks(pieces, max(1, grain/(2*packPairs*ld)), func(lo, hi int) {
+		buf := taskSpace()
+		defer buf.release()
+		codes := grow(&buf.int16, 2*packPairs*ld)
+		for pair := lo * packPairs; pair < min(pairs, hi*packPairs); pair += packPairs {
+			n := min(packPairs, pairs-pair)
+			for r := range min(2*n, steps-2*pair) {
+				g.quantize(codes[r*ld:], row+2*pair+r)
 			}
-			interleave(to[fast*2*tileRows:], src, g.out, 2*fast, steps, cols, tileRows)
+			for o := 0; o < ld; o += tileRows {
+				k.interleaveWords(&dst[2*(o*pairs+pair*tileRows)], &codes[o], ld, n)
+			}
 		}
 	})
 }
@@ -161,6 +184,7 @@ func (g *gradWeight[F]) tile(k *integerKernels, left []int16, right []int8, o, c
 	cols := min(stripCols, g.in-col)
 	size := pairs * 2 * panelOutputs
 	for c := 0; c < cols; c += panelOutputs {
+		prefetch(k, g.dw[o*g.in+col+c:], g.in, min(tileRows, g.out-o), panelOutputs)
 		k.grad.panel(sums[c:], left[o*2*pairs:], 2, 2*tileRows, right[(col+c)/panelOutputs*size:], pairs, false)
 	}
 	g.finish(buf, o, min(tileRows, g.out-o), col, cols, row, sums)

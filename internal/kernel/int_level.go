@@ -24,6 +24,7 @@ type integerKernels struct {
 	quantize16        func(codes *int16, x *float32, inv float32, n int)
 	quantizeColumns16 func(codes *int16, x, inv *float32, scale float32, n int)
 	dequantize8       func(x *float32, codes *int8, scale float32, n int)
+	prefetch          func(x *float32, ld, rows, n int)
 	encodeHalf        func(dst *uint16, src *float32, n int)
 	decodeHalf        func(dst *float32, src *uint16, n int)
 }
@@ -113,6 +114,15 @@ func dequantize8[F Float](x []F, codes []int8, scale F) {
 		k.dequantize8(&x32[0], &codes[:n][0], float32(scale), n)
 	}
 	dequantize8Portable(x[n:], codes[n:], scale)
+}
+
+// prefetch brings n columns of some rows of x, ld apart, towards the processor.
+// A product asks so for its outputs: written without, each of their cache lines
+// would be waited for.
+func prefetch[F Float](k *integerKernels, x []F, ld, rows, n int) {
+	if x32, ok := any(x).([]float32); ok {
+		k.prefetch(&x32[0], ld, rows, n)
+	}
 }
 
 // A sumsTile is up to tileRows rows of integer sums, stripCols apart, of which

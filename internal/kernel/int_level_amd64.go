@@ -27,6 +27,7 @@ var avx2Integers = integerKernels{
 	quantize16:        quantize16AVX2,
 	quantizeColumns16: quantizeColumns16AVX2,
 	dequantize8:       dequantize8AVX2,
+	prefetch:          prefetchAVX2,
 	encodeHalf:        encodeHalfAVX2,
 	decodeHalf:        decodeHalfAVX2,
 }
@@ -49,6 +50,7 @@ var avx512Integers = integerKernels{
 	quantize16:        quantize16AVX512,
 	quantizeColumns16: quantizeColumns16AVX512,
 	dequantize8:       dequantize8AVX512,
+	prefetch:          prefetchAVX2,
 	encodeHalf:        encodeHalfAVX2,
 	decodeHalf:        decodeHalfAVX2,
 }

@@ -152,6 +152,15 @@ func addScaledSumsAVX512(y *float32, sums *int32, scale float32, n int)
 //	}
 func foldTileAVX512(y *float32, ldy int, sums *int32, scales *float32, rows int, n int)
 
+// prefetchAVX2 asks for the memory of n columns of rows that are ld apart, both positive.
+//
+//	for r := range rows {
+//		for i := 0; i < n; i += 16 {
+//			bring the cache line of x[r*ld+i] into the first-level cache
+//		}
+//	}
+func prefetchAVX2(x *float32, ld int, rows int, n int)
+
 // encodeHalfAVX2 rounds to binary16, half to even.
 //
 //	for i := range n {

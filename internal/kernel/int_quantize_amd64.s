@@ -758,6 +758,29 @@ loop:
 	VZEROUPPER
 	RET
 
+// func prefetchAVX2(x *float32, ld int, rows int, n int)
+// Requires: MMX+
+TEXT ·prefetchAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ ld+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ n+24(FP), BX
+	SHLQ $0x02, CX
+	SHLQ $0x02, BX
+
+row:
+	XORQ SI, SI
+
+line:
+	PREFETCHT0 (AX)(SI*1)
+	ADDQ       $0x40, SI
+	CMPQ       SI, BX
+	JLT        line
+	ADDQ       CX, AX
+	DECQ       DX
+	JNE        row
+	RET
+
 // func encodeHalfAVX2(dst *uint16, src *float32, n int)
 // Requires: AVX, F16C
 TEXT ·encodeHalfAVX2(SB), NOSPLIT, $0-24

@@ -73,6 +73,7 @@ func (p *ternaryProduct[F]) tile(k *integerKernels, row, first, last int) {
 	for ; first < last; first += stripCols / panelOutputs {
 		end := min(last, first+stripCols/panelOutputs)
 		for i := first; i < end; i++ {
+			prefetch(k, p.y[row*p.ldy+i*panelOutputs:], p.ldy, rows, panelOutputs)
 			k.ternary.panel(sums[(i-first)*panelOutputs:], x, ldx, rows, w.panels[i*size:(i+1)*size], w.blocks())
 		}
 		o := first * panelOutputs

@@ -88,14 +88,6 @@ func random8(rng *rand.Rand, n, lo, hi int) []int8 {
 	return s
 }
 
-func random16(rng *rand.Rand, n int) []int16 {
-	s := make([]int16, n)
-	for i := range s {
-		s[i] = int16(rng.IntN(2*maxGrad+1) - maxGrad)
-	}
-	return s
-}
-
 func gaussian[F Float](rng *rand.Rand, n int) []F {
 	s := make([]F, n)
 	for i := range s {

@@ -47,25 +47,38 @@ func TestPackings(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for _, p := range allPackings {
 		for _, n := range []int{0, 1, 2, 5, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 509, 1024, 5003} {
-			codes := randomCodes(rng, n, p)
-			packed := newFenced(p.Size(n), byte(77))
-			p.Pack(packed.s, codes)
-			packed.check(t, "packed")
-			for i, c := range codes {
-				if got := codeAt(packed.s, i, p); got != c {
-					t.Fatalf("packing %d: code %d of %d is %d in its field, want %d", p, i, n, got, c)
-				}
-			}
-			for _, first := range []int{0, n / 2, rng.IntN(n + 1), rng.IntN(n + 1)} {
-				got := newFenced(n-first, int8(99))
-				p.Unpack(got.s, packed.s, first)
-				got.check(t, "codes")
-				same(t, "codes", got.s, codes[first:])
-				part := newFenced(rng.IntN(n-first+1), int8(99))
-				p.Unpack(part.s, packed.s, first)
-				part.check(t, "codes")
-				same(t, "codes", part.s, codes[first:first+len(part.s)])
-			}
+			checkPacking(t, rng, p, n)
+		}
+	}
+}
+
+func FuzzPackings(f *testing.F) {
+	f.Add(uint64(1), uint16(700))
+	f.Fuzz(func(t *testing.T, seed uint64, n uint16) {
+		for _, p := range allPackings {
+			checkPacking(t, rand.New(rand.NewPCG(seed, 0)), p, int(n%3000))
+		}
+	})
+}
+
+// checkPacking packs n codes, and unpacks them from several places on.
+func checkPacking(t *testing.T, rng *rand.Rand, p Packing, n int) {
+	t.Helper()
+	codes := randomCodes(rng, n, p)
+	packed := newFenced(p.Size(n), byte(77))
+	p.Pack(packed.s, codes)
+	packed.check(t, "packed")
+	for i, c := range codes {
+		if got := codeAt(packed.s, i, p); got != c {
+			t.Fatalf("packing %d: code %d of %d is %d in its field, want %d", p, i, n, got, c)
+		}
+	}
+	for _, first := range []int{0, n / 2, rng.IntN(n + 1), rng.IntN(n + 1)} {
+		for _, length := range []int{n - first, rng.IntN(n - first + 1)} {
+			got := newFenced(length, int8(99))
+			p.Unpack(got.s, packed.s, first)
+			got.check(t, "codes")
+			same(t, "codes", got.s, codes[first:first+length])
 		}
 	}
 }

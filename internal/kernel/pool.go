@@ -65,8 +65,9 @@ func SetThreads(n int) (previous int) {
 
 // Parallel calls body(i) for every i in [0, n), on up to Threads()
 // goroutines, and returns when all calls have; n is below 2^32. Indices are
-// handed out one by one, so make each of them worth some ten microseconds. Calls must write to
-// places that do not overlap. A body may itself call Parallel.
+// handed out one by one, so make each of them worth some ten microseconds.
+// Calls must write to places that do not overlap. A body may itself call
+// Parallel.
 func Parallel(n int, body func(i int)) {
 	helpers := min(Threads(), n) - 1
 	if helpers <= 0 {

@@ -14,8 +14,8 @@ const (
 )
 
 // AbsMean returns gamma = max(mean|w|, 1e-5), the scale of a ternary weight
-// matrix, and NaN when w holds
-// a NaN. The order of the sum is fixed: element i of a block of 4096 goes to lane i mod 32, the lanes of a block are folded in
+// matrix, and NaN when w holds a NaN. The order of the sum is fixed: element i
+// of a block of 4096 goes to lane i mod 32, the lanes of a block are folded in
 // halves (lane j + lane j+16, then 8, 4, 2, 1), and the block sums are added
 // in order in float64, divided by len(w) and rounded to F.
 func AbsMean[F Float](w []F) F {
@@ -127,58 +127,11 @@ func gradScale[F Float](amax F) (scale, inv F) {
 	return amax / maxGrad, inv
 }
 
-// QuantizeGradRows quantizes every row of g to 16 bits with its own scale:
-// scale = max|g|/32767 and code = round(g*(32767/max|g|)), half to even. Row r
-// of g begins at r*ldg; codes is [rows, cols] without gaps, scales [rows]. A
-// row whose maximum is zero (or so small that 32767/max|g| overflows F) has
-// scale 0 and codes 0. A NaN gives its row codes 0 and scale NaN; an infinity,
-// codes 0 and scale +Inf.
-func QuantizeGradRows[F Float](codes []int16, scales []F, g []F, ldg, rows, cols int) {
-	codes, scales = codes[:rows*cols], scales[:rows]
-	chunks(rows, rowGrain(cols), func(from, to int) {
-		for r := from; r < to; r++ {
-			row := g[r*ldg : r*ldg+cols]
-			scale, inv := gradScale(absMax(row))
-			scales[r] = scale
-			quantize16(codes[r*cols:(r+1)*cols], row, inv)
-		}
-	})
-}
-
-// QuantizeGradColumns quantizes v[r,c] = g[r,c]*rowScale[r] to 16 bits with
-// one scale a column, as QuantizeGradRows does with one a row. Row r of g
-// begins at r*ldg; rowScale is [rows], codes [rows, cols], scales [cols].
-func QuantizeGradColumns[F Float](codes []int16, scales []F, g []F, ldg int, rowScale []F, rows, cols int) {
-	codes, scales, rowScale = codes[:rows*cols], scales[:cols], rowScale[:rows]
-	buf := callSpace()
-	defer buf.release()
-	amax := columnMax(buf, g, ldg, rowScale, rows, cols)
-	for c, a := range amax {
-		scales[c], amax[c] = gradScale(a)
-	}
-	chunks(rows, rowGrain(cols), func(from, to int) {
-		for r := from; r < to; r++ {
-			quantizeColumns16(codes[r*cols:(r+1)*cols], g[r*ldg:r*ldg+cols], amax, rowScale[r])
-		}
-	})
-}
-
-// columnMax returns max over r of |g[r,c]*rowScale[r]| for each of cols
-// columns. Each task keeps maxima of its own for its part of the rows, and
-// the parts are folded at the end: a maximum does not depend on the order.
-func columnMax[F Float](buf *workspace, g []F, ldg int, rowScale []F, rows, cols int) []F {
-	parts := max(1, min(4*Threads(), rows/rowGrain(cols)))
-	lines := floats[F](buf, parts*cols)
-	clear(lines)
-	Parallel(parts, func(i int) {
-		line := lines[i*cols : (i+1)*cols]
-		for r := i * rows / parts; r < (i+1)*rows/parts; r++ {
-			absMaxScaled(line, g[r*ldg:r*ldg+cols], rowScale[r])
-		}
-	})
-	amax := lines[:cols]
-	for i := 1; i < parts; i++ {
-		absMaxScaled(amax, lines[i*cols:(i+1)*cols], 1)
-	}
-	return amax
+// quantizeGradRow rounds a row of a gradient to 16 bits and returns its scale:
+// max|g|/32767, code = round(g*(32767/max|g|)), half to even. A NaN gives codes
+// 0 and scale NaN; else an infinity codes 0 and scale +Inf.
+func quantizeGradRow[F Float](codes []int16, g []F) (scale F) {
+	scale, inv := gradScale(absMax(g))
+	quantize16(codes, g, inv)
+	return scale
 }

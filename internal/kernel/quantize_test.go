@@ -52,27 +52,50 @@ func checkQuantizer(t *testing.T, codes8, codes16, floats int, f func(c8 []int8,
 
 func TestQuantizers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for i := range 40 {
-		rows, cols := pick(rng)%140, pick(rng)
-		n, oddCount, qmax := rows*cols, i%3*4, []int{1, 7, 127}[i%3]
-		x := odd(rng, n, oddCount)
-		if i%4 == 0 && n > 0 {
-			clear(x[:cols])
-		}
-		checkQuantizer(t, n, 0, rows, func(c []int8, _ []int16, s []float32) { QuantizeRows(c, s, x, rows, cols, qmax) })
-
-		scale := []float32{0.01, 0, 1e-42, float32(math.NaN()), float32(math.Inf(1))}[i%5]
-		checkQuantizer(t, n, 0, 0, func(c []int8, _ []int16, _ []float32) { QuantizeRowsStatic(c, x, rows, cols, scale, qmax) })
-		checkQuantizer(t, n, 0, 0, func(c []int8, _ []int16, _ []float32) { Ternarize(c, x, scale) })
-
-		c8, scales := random8(rng, n, -128, 127), odd(rng, rows, 2)
-		checkQuantizer(t, 0, 0, n, func(_ []int8, _ []int16, f []float32) { DequantizeRows(f, c8, scales, rows, cols) })
-
-		ldg := cols + rng.IntN(3)
-		g := odd(rng, rows*ldg, oddCount)
-		checkQuantizer(t, 0, n, rows, func(_ []int8, c []int16, s []float32) { QuantizeGradRows(c, s, g, ldg, rows, cols) })
-		checkQuantizer(t, 0, n, cols, func(_ []int8, c []int16, s []float32) { QuantizeGradColumns(c, s, g, ldg, scales, rows, cols) })
+	for range 40 {
+		checkQuantizers(t, rng, pick(rng)%140, pick(rng))
 	}
+}
+
+func FuzzQuantizers(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint16(33))
+	f.Fuzz(func(t *testing.T, seed uint64, rows uint8, cols uint16) {
+		checkQuantizers(t, rand.New(rand.NewPCG(seed, 0)), int(rows%40), int(cols%700))
+	})
+}
+
+// checkQuantizers runs all quantizers on matrices of one shape, some of them
+// with oddities or a row of zeros.
+func checkQuantizers(t *testing.T, rng *rand.Rand, rows, cols int) {
+	t.Helper()
+	n, qmax := rows*cols, []int{1, 7, 127}[rng.IntN(3)]
+	x := odd(rng, n, rng.IntN(3)*4)
+	if rng.IntN(4) == 0 && n > 0 {
+		clear(x[:cols])
+	}
+	checkQuantizer(t, n, 0, rows, func(c []int8, _ []int16, s []float32) { QuantizeRows(c, s, x, rows, cols, qmax) })
+
+	scale := []float32{0.01, 0, 1e-42, float32(math.NaN()), float32(math.Inf(1))}[rng.IntN(5)]
+	checkQuantizer(t, n, 0, 0, func(c []int8, _ []int16, _ []float32) { QuantizeRowsStatic(c, x, rows, cols, scale, qmax) })
+	checkQuantizer(t, n, 0, 0, func(c []int8, _ []int16, _ []float32) { Ternarize(c, x, scale) })
+
+	c8, scales := random8(rng, n, -128, 127), odd(rng, rows, 2)
+	checkQuantizer(t, 0, 0, n, func(_ []int8, _ []int16, f []float32) { DequantizeRows(f, c8, scales, rows, cols) })
+
+	inv := odd(rng, cols, 2)
+	checkQuantizer(t, 0, n, rows, func(_ []int8, c []int16, s []float32) {
+		for r := range rows {
+			s[r] = quantizeGradRow(c[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols])
+		}
+	})
+	checkQuantizer(t, 0, n, cols, func(_ []int8, c []int16, s []float32) {
+		clear(s) // maxima are not negative
+		for r := range rows {
+			row := x[r*cols : (r+1)*cols]
+			quantizeColumns16(c[r*cols:(r+1)*cols], row, inv, scales[r])
+			absMaxScaled(s, row, scales[r])
+		}
+	})
 }
 
 func TestAbsMean(t *testing.T) {
@@ -135,25 +158,25 @@ func TestQuantizeRowsValues(t *testing.T) {
 }
 
 func TestQuantizeGradValues(t *testing.T) {
-	const cols = 33
-	g := make([]float32, 3*cols)
-	g[0], g[1], g[2] = 32767, -32767, 2.5
-	g[cols], g[cols+1] = 1e-40, -1e-40 // no finite inverse
-	g[2*cols+32] = -2
-	eachIntLevel(t, func(t *testing.T) {
-		codes, scales := make([]int16, len(g)), make([]float32, 3)
-		QuantizeGradRows(codes, scales, g, cols, 3, cols)
-		same(t, "scales", scales, []float32{1, 0, float32(2) / 32767})
-		want := make([]int16, len(g))
-		want[0], want[1], want[2], want[2*cols+32] = 32767, -32767, 2, -32767
-		same(t, "codes", codes, want)
-		columns := make([]float32, cols)
-		QuantizeGradColumns(codes, columns, g, cols, []float32{2, 1, -4}, 3, cols)
-		same(t, "scales", columns[:4], []float32{2, 2, float32(5) / 32767, 0})
-		if codes[2*cols+32] != 32767 || codes[2] != 32767 || codes[1] != -32767 {
-			t.Errorf("codes %v", codes)
-		}
-	})
+	g := make([]float32, 33)
+	for _, c := range []struct {
+		first []float32
+		scale float32
+		codes []int16
+	}{
+		{[]float32{32767, -32767, 2.5}, 1, []int16{32767, -32767, 2}},
+		{[]float32{1e-40, -1e-40}, 0, []int16{0, 0}}, // no finite inverse
+		{[]float32{0, 0, -2}, float32(2) / 32767, []int16{0, 0, -32767}},
+	} {
+		clear(g)
+		copy(g, c.first)
+		want := append(c.codes, make([]int16, len(g)-len(c.codes))...)
+		eachIntLevel(t, func(t *testing.T) {
+			codes := make([]int16, len(g))
+			same(t, "scale", []float32{quantizeGradRow(codes, g)}, []float32{c.scale})
+			same(t, "codes", codes, want)
+		})
+	}
 }
 
 func TestTernarizeValues(t *testing.T) {

@@ -21,8 +21,9 @@ func RopeTable[F Float](cos, sin []F, positions, headDim int, base float64) {
 
 // Rope rotates, in place, the first heads*headDim columns of x: [rows, ld].
 // In each head element i and element i + headDim/2 are one pair (the layout of
-// GPT-NeoX), so headDim must be even. Row r stands at position start + r%tokens. cos and sin are
-// RopeTable's. With inverse set it turns the other way, which is the gradient.
+// GPT-NeoX), so headDim must be even. Row r stands at position
+// start + r%tokens. cos and sin are RopeTable's. With inverse set it turns the
+// other way, which is the gradient.
 func Rope[F Float](x []F, cos, sin []F, rows, ld, heads, headDim, tokens, start int, inverse bool) {
 	if headDim%2 != 0 || headDim <= 0 {
 		panic(fmt.Sprintf("kernel: Rope rotates pairs: headDim %d is not even", headDim))

@@ -47,8 +47,9 @@ func packTrits(dst, codes []byte) {
 }
 
 // packFive packs the first five of eight codes. With their digits code+1 in
-// the lowest bytes of a word, byte 4 of the product with the bytes 1, 3, 9, 27, 81 (lowest
-// first) is their sum; no byte below it exceeds 242, so nothing carries in.
+// the lowest bytes of a word, byte 4 of the product with the bytes 1, 3, 9, 27,
+// 81 (lowest first) is their sum; no byte below it exceeds 242, so nothing
+// carries in.
 func packFive(codes []byte) uint64 {
 	const (
 		ones   = 0x0101_0101_0101_0101

@@ -20,6 +20,7 @@ func init() {
 			addScaledSums(w)
 			foldTile(w)
 		}
+		prefetch()
 		encodeHalf()
 		decodeHalf()
 	}
@@ -435,4 +436,32 @@ func decodeHalf() {
 		VMOVUPS(ymm.all[v], e.at(0, v))
 	})
 	e.end()
+}
+
+// prefetch emits hints, which cannot fail.
+func prefetch() {
+	TEXT("prefetchAVX2", NOSPLIT, "func(x *float32, ld, rows, n int)")
+	Doc("prefetchAVX2 asks for the memory of n columns of rows that are ld apart, both positive.",
+		"",
+		"\tfor r := range rows {",
+		"\t\tfor i := 0; i < n; i += 16 {",
+		"\t\t\tbring the cache line of x[r*ld+i] into the first-level cache",
+		"\t\t}",
+		"\t}")
+	x, ld := Load(Param("x"), GP64()), Load(Param("ld"), GP64())
+	rows, n := Load(Param("rows"), GP64()), Load(Param("n"), GP64())
+	SHLQ(U8(2), ld)
+	SHLQ(U8(2), n)
+	i := GP64()
+	Label("row")
+	XORQ(i, i)
+	Label("line")
+	PREFETCHT0(Mem{Base: x, Index: i, Scale: 1})
+	ADDQ(U8(64), i)
+	CMPQ(i, n)
+	JLT(LabelRef("line"))
+	ADDQ(ld, x)
+	DECQ(rows)
+	JNE(LabelRef("row"))
+	RET()
 }
