@@ -24,6 +24,7 @@ var rooms = []struct {
 	{"internal/safetensors", nil},
 	{"internal/gguf", nil},
 	{"internal/command", nil},
+	{"internal/progress", []string{"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
 	{"arch", nil},
 	{"internal/names", nil},
 	{"quant", nil},

@@ -156,6 +156,10 @@ quantization:
 	wantLines(t, err, `run.yaml:3: quantization.phases[0].layers[0]: "blocks.9.*" names no linear layer: the first is blocks.0.attention.q, the last blocks.3.ffn.down`)
 	_, err = Parse("run.yaml", []byte("quantization:\n  phases:\n  - {name: a, share: 1, layers: [blocks.0.*]}"))
 	wantLines(t, err, `run.yaml:2: quantization.phases: layer blocks.1.attention.q would stay float32, for no phase names it: add a pattern that does to the last phase, or leave its layers out`)
+	_, err = Parse("run.yaml", []byte("quantization:\n  mixed:\n  - {layers: '*.up', quantizer: {bits: 4, granularity: group, group: 48}}\n  - {layers: '*.[qk]', quantizer: {block: [1]}}"))
+	wantLines(t, err, `run.yaml:4: quantization.mixed[1].quantizer.block: a list is not a list of 2: write it as [0, 0]`)
+	_, err = Parse("run.yaml", []byte("quantization:\n  mixed:\n  - {layers: '*.up', quantizer: {bits: 4, granularity: group, group: 48}}"))
+	wantLines(t, err, `run.yaml:2: quantization.mixed: layer blocks.0.ffn.up: groups of 48 do not divide the last dimension of shape [768 256]: choose a divisor of 256`)
 }
 
 // Sizes that are each in range may together be beyond any memory.

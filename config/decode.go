@@ -76,6 +76,8 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 		d.structure(path, n, v)
 	case reflect.Slice:
 		d.list(path, n, v)
+	case reflect.Array:
+		d.array(path, n, v)
 	default:
 		d.scalar(path, n, v)
 	}
@@ -134,6 +136,17 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value) {
 		d.places[at] = d.place(item)
 		d.value(at, item, element.Elem())
 		v.Set(reflect.Append(v, element.Elem()))
+	}
+}
+
+// array decodes a sequence of a fixed length.
+func (d *decoder) array(path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind != yaml.SequenceNode || len(n.Content) != v.Len() {
+		d.fail(path, n, "%s is not a list of %d: write it as %s", describe(n), v.Len(), literal(v))
+		return
+	}
+	for i, item := range n.Content {
+		d.value(fmt.Sprintf("%s[%d]", path, i), item, v.Index(i))
 	}
 }
 

@@ -14,10 +14,17 @@ func join(path, field string) string {
 	return path + "." + field
 }
 
+// yamlName returns the name of a field in YAML, and whether it is left out
+// where it is zero.
+func yamlName(f reflect.StructField) (name string, omitEmpty bool) {
+	name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	return name, strings.Contains(options, "omitempty")
+}
+
 // fieldNamed finds a field of a struct by its YAML name.
 func fieldNamed(v reflect.Value, name string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("yaml") == name {
+		if own, _ := yamlName(v.Type().Field(i)); own == name {
 			return v.Field(i), true
 		}
 	}
@@ -31,7 +38,7 @@ func suggest(path, key string, t reflect.Type) string {
 	best, distance := "", 1+len(key)/3
 	var names []string
 	for i := range t.NumField() {
-		name := t.Field(i).Tag.Get("yaml")
+		name, _ := yamlName(t.Field(i))
 		names = append(names, name)
 		if d := editDistance(key, name); d <= distance {
 			best, distance = name, d-1
@@ -53,8 +60,9 @@ func suggest(path, key string, t reflect.Type) string {
 func elsewhere(path, name string, t reflect.Type) string {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		at := join(path, f.Tag.Get("yaml"))
-		if f.Tag.Get("yaml") == name {
+		own, _ := yamlName(f)
+		at := join(path, own)
+		if own == name {
 			return at
 		}
 		if f.Type.Kind() == reflect.Struct {

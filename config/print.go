@@ -55,7 +55,8 @@ func (p *printer) line(text, comment string) {
 }
 
 // fields prints the fields of a struct, each beginning with indent; documented
-// puts the comments beside them, sparse leaves out those that are zero.
+// puts the comments beside them, sparse leaves out those that are zero, which
+// is done anyway for fields with omitempty in their tag.
 func (p *printer) fields(v reflect.Value, indent string, documented, sparse bool) {
 	for i := range v.NumField() {
 		field, comment := v.Type().Field(i), ""
@@ -63,13 +64,14 @@ func (p *printer) fields(v reflect.Value, indent string, documented, sparse bool
 			comment = field.Tag.Get("doc")
 		}
 		value := v.Field(i)
-		if sparse && value.IsZero() {
+		name, omitEmpty := yamlName(field)
+		if (sparse || omitEmpty) && value.IsZero() {
 			continue
 		}
 		if indent == "" && value.Kind() == reflect.Struct {
 			p.line("", "")
 		}
-		p.field(indent+field.Tag.Get("yaml")+":", comment, value, documented)
+		p.field(indent+name+":", comment, value, documented)
 	}
 }
 
@@ -107,7 +109,7 @@ func (p *printer) elements(v reflect.Value, indent string, documented bool) {
 // literal writes a scalar, or a list of them, as YAML.
 func literal(v reflect.Value) string {
 	switch v.Kind() {
-	case reflect.Slice:
+	case reflect.Slice, reflect.Array:
 		items := make([]string, v.Len())
 		for i := range items {
 			items[i] = literal(v.Index(i))

@@ -15,6 +15,10 @@ func everything() Config {
 	c.Name = "everything"
 	c.Data.Include = []string{"**/*.go", "a b", "null", "1", "~", "x,y", `q"uo\te`, "tab\t", "ü\u2028"}
 	c.Data.Field = "yes: # no"
+	c.Quantization.Mixed = quant.Mixed{{Layers: "*.down", Quantizer: quant.Config{
+		Bits: 4, Scheme: quant.Symmetric, Scale: quant.Percentile, Granularity: quant.PerGroup, Axis: -1, Group: 64, Block: [2]int{2, 3}, Codes: quant.Narrow,
+		ScaleType: quant.Float16, Rounding: quant.Stochastic, Seed: 1, Percentile: 99, Sigmas: 2, Threshold: 0.1,
+	}}, {Layers: "blocks.0.*"}}
 	c.Quantization.Phases = []schedule.Phase{
 		{Name: "true", Share: 0.1, Layers: []string{"blocks.0.*", "*.[qk]"}, Lambda: schedule.Lambda{Shape: schedule.Sigmoid, From: 0.25, To: 0.5},
 			Weights: &schedule.Weights{Bits: 32}, Activations: &schedule.Activations{Bits: 4}, Noise: &quant.Noise{Kind: quant.BlockNoise, Block: 3}},
@@ -62,6 +66,7 @@ func TestPrintHasEveryFieldAndMeaning(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
+	text = printed(t, everything()) // with lists that are not empty
 	for _, path := range fieldPaths("", reflect.TypeFor[Config]()) {
 		name := path[strings.LastIndex(path, ".")+1:]
 		if !strings.Contains(text, name+":") {
@@ -89,7 +94,8 @@ func fieldPaths(path string, t reflect.Type) []string {
 	var paths []string
 	for i := range t.NumField() {
 		f := t.Field(i)
-		at, element := join(path, f.Tag.Get("yaml")), f.Type
+		name, _ := yamlName(f)
+		at, element := join(path, name), f.Type
 		paths = append(paths, at)
 		if f.Tag.Get("yaml") == "" || f.Tag.Get("doc") == "" {
 			paths = append(paths, path+"."+f.Name+"!")

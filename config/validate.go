@@ -28,7 +28,23 @@ func (c Config) Validate() error {
 		return err
 	}
 	_, err := c.Quantization.Plan(linearLayers(model), c.Train.Steps)
-	return under("quantization", err)
+	return under("quantization", errors.Join(err, c.mixedFits(model)))
+}
+
+// mixedFits reports the first layer whose shape its own quantizer does not suit.
+func (c Config) mixedFits(model arch.Config) error {
+	rules, err := c.Quantization.Mixed.Build(linearLayers(model))
+	if err != nil {
+		return nil // reported with the plan
+	}
+	for _, p := range model.Parameters() {
+		if rule := rules[p.Name]; rule != nil {
+			if _, err := rule.Config().Layout(p.Shape...); err != nil {
+				return problem{"mixed", fmt.Sprintf("layer %s: %v", p.Name, err)}
+			}
+		}
+	}
+	return nil
 }
 
 func (m Model) validateRows() error {

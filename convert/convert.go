@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,9 +61,14 @@ func Open(path, tokenizer string) (*Model, error) {
 		return nil, err
 	}
 	var m *Model
-	if info.IsDir() {
+	switch {
+	case info.IsDir():
 		m, err = openHuggingFace(path, tokenizer)
-	} else {
+	case filepath.Ext(path) == ".safetensors":
+		err = fmt.Errorf("%s has weights only: give the folder that it is in, with config.json and tokenizer.json", path)
+	case filepath.Ext(path) == ".trefoil":
+		err = fmt.Errorf("%s is packed already, to be run by cmd/generate: give the folder of the run that it was exported from to cmd/export or cmd/train -from", path)
+	default:
 		m, err = openGGUF(path, tokenizer)
 	}
 	if err != nil {

@@ -67,7 +67,6 @@ func (s *ggufSource) describe() error {
 	if !ok {
 		return fmt.Errorf("key general.architecture: %q is not supported: use a model of the architecture llama, qwen2, qwen3, bitnet or bitnet-b1.58", s.architecture)
 	}
-	s.ternary = kind.bitnet
 	embedding, ok := s.Tensor(names.GGUF.Of(arch.EmbeddingName))
 	if !ok || len(embedding.Shape) != 2 {
 		return fmt.Errorf("tensor %s is missing, or no matrix", names.GGUF.Of(arch.EmbeddingName))
@@ -90,7 +89,11 @@ func (s *ggufSource) describe() error {
 	s.headWidth(&k)
 	k.scaling()
 	k.unknown()
-	return errors.Join(errors.Join(k.errs...), s.model.Validate())
+	if err := errors.Join(errors.Join(k.errs...), s.model.Validate()); err != nil {
+		return err
+	}
+	s.ternary = kind.bitnet || s.allTernary()
+	return nil
 }
 
 // whole refuses one of several files that a model was split into.
@@ -167,30 +170,39 @@ func (s *ggufSource) check() error {
 }
 
 func (s *ggufSource) weights(p arch.Parameter) ([]float32, error) {
-	w, err := export.ReadGGUF(s.Reader, p)
-	if err != nil {
-		return nil, err
-	}
-	if s.ternary && p.Kind == arch.Linear {
+	w, err := export.ReadGGUF(s.Reader, s.model, p)
+	if err == nil && s.ternary && p.Kind == arch.Linear {
 		w, _ = learnable(w)
-		return w, nil
 	}
-	// llama.cpp's llama turns pairs of neighbours, so its files have the rows
-	// of queries and keys in another order.
-	if s.architecture == "llama" && (strings.HasSuffix(p.Name, ".q") || strings.HasSuffix(p.Name, ".k")) {
-		w = halves(w, p.Shape[0], p.Shape[1], s.model.HeadDim())
-	}
-	return w, nil
+	return w, err
 }
 
-// halves reorders the rows of a matrix [rows, columns] from pairs of neighbours
-// in each head (row 2i+j) to pairs of halves (row j*width/2 + i).
-func halves(w []float32, rows, columns, width int) []float32 {
-	out := make([]float32, len(w))
-	for r := range rows {
-		head, i := r/width*width, r%width
-		to := head + i%2*(width/2) + i/2
-		copy(out[to*columns:(to+1)*columns], w[r*columns:(r+1)*columns])
+// allTernary reports whether the file has its linear layers in types for
+// ternary weights, each layer with one scale. Readers multiply such weights
+// with 8-bit inputs.
+func (s *ggufSource) allTernary() bool {
+	for _, p := range s.model.Parameters() {
+		t, ok := s.Tensor(names.GGUF.Of(p.Name))
+		if p.Kind != arch.Linear {
+			continue
+		}
+		if !ok || !slices.Contains([]gguf.Type{gguf.TQ1_0, gguf.TQ2_0, gguf.Q2_0, gguf.I2_S}, t.Type) || !s.oneScale(t.Name) {
+			return false
+		}
 	}
-	return out
+	return true
+}
+
+// oneScale reports whether the elements of a tensor are ternary with one scale.
+func (s *ggufSource) oneScale(name string) bool {
+	var gamma float32
+	err := s.Scan(name, func(x []float32) error {
+		g, _, ok := ternaryScale(x)
+		if !ok || g != 0 && gamma != 0 && g != gamma {
+			return errors.New("several scales")
+		}
+		gamma = max(gamma, g)
+		return nil
+	})
+	return err == nil
 }

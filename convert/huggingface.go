@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"trefoil/arch"
 	"trefoil/data"
+	"trefoil/export"
 	"trefoil/internal/names"
 	"trefoil/internal/safetensors"
 )
@@ -25,6 +27,12 @@ type huggingFace struct {
 func openHuggingFace(dir, tokenizer string) (*Model, error) {
 	path := filepath.Join(dir, "config.json")
 	text, err := readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(export.Folder(dir).Config()); err == nil {
+			return nil, fmt.Errorf("%s is the folder of a run, which needs no import: give it to cmd/export, or to cmd/train -from", dir)
+		}
+		return nil, fmt.Errorf("%s is not the folder of a Hugging Face model, for it has no config.json: %w", dir, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -27,10 +27,20 @@ type Options struct {
 	Context int
 	// Text is what to evaluate and calibrate the model on, as data.path of a
 	// configuration; empty for nothing.
-	Text    string
-	Cache   string // folder of the token cache; "" for the user's own
-	Prepare func(stage string, done, total int64)
+	Text     string
+	Cache    string          // folder of the token cache; "" for the user's own
+	Progress export.Progress // unless it is nil, told of all that can take long
 }
+
+// tell tells the progress of a stage.
+func (o Options) tell(stage string, done, total int64) {
+	if o.Progress != nil {
+		o.Progress(stage, "bytes", done, total)
+	}
+}
+
+// stages are the stages of data.Open with a tokenizer that is made, in words.
+var stages = map[string]string{"index": "reading the text", "encode": "encoding the text"}
 
 // windows is how many windows of text are kept, of the held-out text and for
 // calibration.
@@ -74,7 +84,7 @@ func (m *Model) Write(ctx context.Context, dir string, o Options) error {
 			return err
 		}
 	}
-	if err := m.writeCheckpoint(ctx, folder); err != nil {
+	if err := m.writeCheckpoint(ctx, folder, o); err != nil {
 		return err
 	}
 	return c.Write(folder.Config()) // the last, for it makes the folder a run
@@ -108,11 +118,7 @@ func (m *Model) config(dir string, o Options) (config.Config, error) {
 
 // writeWindows draws windows of text, as training does.
 func (m *Model) writeWindows(ctx context.Context, folder export.Folder, c config.Config, o Options) error {
-	prepare := o.Prepare
-	if prepare == nil {
-		prepare = func(string, int64, int64) {}
-	}
-	d, err := data.Open(ctx, c.Data, o.Cache, prepare)
+	d, err := data.Open(ctx, c.Data, o.Cache, func(stage string, done, total int64) { o.tell(stages[stage], done, total) })
 	if err != nil {
 		return err
 	}
@@ -134,18 +140,22 @@ func (m *Model) writeWindows(ctx context.Context, folder export.Folder, c config
 	})
 }
 
-func (m *Model) writeCheckpoint(ctx context.Context, folder export.Folder) error {
+func (m *Model) writeCheckpoint(ctx context.Context, folder export.Folder, o Options) error {
 	state, err := json.Marshal(export.State{Imported: filepath.Base(m.Path)})
 	if err != nil {
 		return err
 	}
 	var tensors []safetensors.Tensor
+	done, total := int64(0), 2*4*int64(m.Arch.ParameterCount()) // each is read for its checksum, and to be written
 	for _, p := range m.Arch.Parameters() {
 		load := func() (any, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			return m.finite(p)
+			w, err := m.finite(p)
+			done += 4 * int64(len(w))
+			o.tell("importing", done, total)
+			return w, err
 		}
 		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: safetensors.Lazy{DType: safetensors.F32, Load: load}})
 	}

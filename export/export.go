@@ -3,9 +3,12 @@ package export
 import (
 	"context"
 	"fmt"
+	"io"
+	"path/filepath"
 
 	"trefoil/arch"
 	"trefoil/infer"
+	"trefoil/internal/atomicfile"
 	"trefoil/quant/packed"
 	"trefoil/schedule"
 )
@@ -37,8 +40,9 @@ type Layer struct {
 	Shape      []int
 	Weights    int
 	Type       packed.Type
-	Zeros      float64 // share of codes that are 0, of a ternary tensor
-	Scale      float32 // gamma, of a ternary tensor
+	Zeros      float64 // share of codes that are 0
+	Scale      float32 // of the codes, if there is one for all
+	Scales     int     // number of scales, 0 for floats
 	Activation *packed.Activation
 	Bytes      int
 }
@@ -50,38 +54,33 @@ func (l Layer) BitsPerWeight() float64 { return 8 * float64(l.Bytes) / float64(l
 func (l Layer) Float32Bytes() int { return packed.Float32.Bytes(l.Weights) }
 
 // Export freezes and calibrates the run, writes the file at path, opens it and
-// measures it on the held-out windows. The codes of all ternary layers are in
-// memory, a byte each, and beside them the floats of what is not ternary.
+// measures it on the held-out windows. Writing has one tensor in memory at a
+// time. Calibrating and measuring run the model: there its ternary layers are
+// in memory packed, and beside them the floats of what is not ternary.
 func (r *Run) Export(ctx context.Context, path string, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	m, err := r.freezeFromDisk(ctx, o)
-	if err != nil {
-		return nil, err
-	}
+	m := r.emptyModel()
 	integers := r.Config.Quantization.Activations.Bits != schedule.Float && r.Calibration.N > 0
+	var bounds map[string]packed.Activation
 	if integers {
-		if err := r.calibrate(m, o.Percentile); err != nil {
+		var err error
+		if bounds, err = r.calibrate(ctx, &m.Config, o); err != nil {
 			return nil, err
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	size, err := packed.Write(path, m)
-	if err != nil {
-		return nil, err
-	}
 	report := &Report{
-		Path: path, Checkpoint: r.Checkpoint, Step: r.State.Step, FileBytes: size, Float: o.Float, Percentile: o.Percentile,
-		HeldoutTokens: len(r.Heldout.Tokens) - r.Heldout.N, GraphLoss: r.State.ValLoss,
+		Path: path, Checkpoint: r.Checkpoint, Step: r.State.Step, Float: o.Float, Percentile: o.Percentile,
+		HeldoutTokens: r.Heldout.predicted(), GraphLoss: r.State.ValLoss,
 	}
-	for i, p := range r.Model.Parameters() {
-		report.Layers = append(report.Layers, describe(p, &m.Tensors[i]))
-	}
-	if r.Heldout.N == 0 {
-		return report, nil
+	r.begin(2*r.Model.ParameterCount(), "writing %s", filepath.Base(path))
+	err := atomicfile.Write(path, func(w io.Writer) (err error) {
+		report.FileBytes, err = packed.EncodeFrom(w, m, r.tensors(ctx, o, bounds, report))
+		return err
+	})
+	if err != nil || r.Heldout.N == 0 {
+		return report, err
 	}
 	if err := r.measure(ctx, report, integers); err != nil {
 		return nil, fmt.Errorf("%s was written, but cannot be measured: %w", path, err)
@@ -94,8 +93,19 @@ func describe(p arch.Parameter, t *packed.Tensor) Layer {
 		Name: p.Name, Kind: p.Kind, Shape: p.Shape, Weights: p.Size(), Type: t.Type,
 		Scale: t.Scale, Activation: t.Activation, Bytes: t.Type.Bytes(p.Size()),
 	}
+	codes := t.Codes
+	switch m := t.Matrix; {
+	case m != nil:
+		scales, _ := m.Scales()
+		l.Scales, l.Bytes, codes = len(scales), m.Size(), make([]int8, l.Weights)
+		if m.Codes(codes, 0); l.Scales == 1 {
+			l.Scale = scales[0]
+		}
+	case t.Type == packed.Ternary:
+		l.Scales = 1
+	}
 	zeros := 0
-	for _, c := range t.Codes {
+	for _, c := range codes {
 		if c == 0 {
 			zeros++
 		}
@@ -110,24 +120,30 @@ func (r *Run) measure(ctx context.Context, report *Report, integers bool) error 
 	if err != nil {
 		return err
 	}
-	loss := func(a infer.Activations) (float64, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		view, err := model.WithActivations(a)
+	modes := []infer.Activations{infer.Dynamic}
+	if integers {
+		modes = append(modes, infer.StaticAbsMax, infer.StaticPercentile)
+	}
+	var losses []float64
+	for i, mode := range modes {
+		view, err := model.WithActivations(mode)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		return view.Loss(r.Heldout.Tokens, r.Heldout.N)
+		before, all := i*report.HeldoutTokens, len(modes)*report.HeldoutTokens
+		view = view.WithWatch(func(tokens int) error {
+			r.evaluated("measuring on held-out text", before+tokens, all)
+			return ctx.Err()
+		})
+		loss, err := view.Loss(r.Heldout.Tokens, r.Heldout.N)
+		if err != nil {
+			return err
+		}
+		losses = append(losses, loss)
 	}
-	if report.DynamicLoss, err = loss(infer.Dynamic); err != nil || !integers {
-		return err
+	report.DynamicLoss = losses[0]
+	if integers {
+		report.StaticAbsMaxLoss, report.StaticPercentileLoss = &losses[1], &losses[2]
 	}
-	absMax, err := loss(infer.StaticAbsMax)
-	if err != nil {
-		return err
-	}
-	percentile, err := loss(infer.StaticPercentile)
-	report.StaticAbsMaxLoss, report.StaticPercentileLoss = &absMax, &percentile
-	return err
+	return nil
 }

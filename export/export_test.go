@@ -101,7 +101,10 @@ var options = Options{Float: packed.Float32, Percentile: 99.9}
 
 func TestFreezeIsTheFormula(t *testing.T) {
 	r := load(t, fakeRun(t))
-	m := r.Freeze(options)
+	m, err := r.Freeze(options)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, p := range r.Model.Parameters() {
 		tensor, w := m.Tensors[i], r.Weights[p.Name]
 		if p.Kind != arch.Linear {
@@ -129,8 +132,12 @@ func TestFreezeIsTheFormula(t *testing.T) {
 // The bounds are those of the inputs that the model gives its layers.
 func TestCalibration(t *testing.T) {
 	r := load(t, fakeRun(t))
-	m := r.Freeze(options)
-	if err := r.calibrate(m, 99); err != nil {
+	m, err := r.Freeze(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds, err := r.calibrate(t.Context(), &m.Config, Options{Float: packed.Float32, Percentile: 99})
+	if err != nil {
 		t.Fatal(err)
 	}
 	inputs := map[string][]float32{}
@@ -148,7 +155,7 @@ func TestCalibration(t *testing.T) {
 	}
 	for name, x := range inputs {
 		slices.Sort(x)
-		a := m.Find(name).Activation
+		a := bounds[name]
 		if a.AbsMax != x[len(x)-1] {
 			t.Errorf("%s: absmax %v, want %v", name, a.AbsMax, x[len(x)-1])
 		}
@@ -251,6 +258,35 @@ func TestFloatRun(t *testing.T) {
 	}
 }
 
+// A layer with a quantizer of its own is in the file in the bits of its codes,
+// and formats for others refuse it.
+func TestMixedPrecision(t *testing.T) {
+	const mixed = `quantization.mixed=[{layers: blocks.0.ffn.down, quantizer: {bits: 4, granularity: channel}}]`
+	r := load(t, fakeRun(t, mixed))
+	path := filepath.Join(t.TempDir(), "model.trefoil")
+	report, err := r.Export(t.Context(), path, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range report.Layers {
+		if l.Name != "blocks.0.ffn.down" {
+			continue
+		}
+		rows, n := l.Shape[0], l.Weights
+		if want := packed.Bits4.Bytes(n) + 4*rows; l.Type != "bits4" || l.Bytes != want || l.Scales != rows {
+			t.Errorf("%s: %v of %d bytes with %d scales, want bits4 of %d bytes with %d scales", l.Name, l.Type, l.Bytes, l.Scales, want, rows)
+		}
+	}
+	if v, err := r.Verify(t.Context(), path, Trefoil, options); err != nil || v.Exact != v.Tensors {
+		t.Errorf("verified %+v: %v", v, err)
+	}
+	for _, f := range []Format{GGUF, HuggingFace, SafeTensors} {
+		if _, err := r.Write(t.Context(), filepath.Join(t.TempDir(), "out"), f, options); err == nil || !strings.Contains(err.Error(), "blocks.0.ffn.down has a quantizer of its own") {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}
+
 func TestMedianScale(t *testing.T) {
 	r := load(t, fakeRun(t, "quantization.weights.scale=median"))
 	w := slices.Clone(r.Weights["blocks.1.ffn.up"])
@@ -258,7 +294,11 @@ func TestMedianScale(t *testing.T) {
 		w[i] = max(w[i], -w[i])
 	}
 	slices.Sort(w)
-	got := r.Freeze(options).Find("blocks.1.ffn.up").Scale
+	m, err := r.Freeze(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := m.Find("blocks.1.ffn.up").Scale
 	if want := w[len(w)/2]; math.Abs(float64(got-want)) > 1e-4 {
 		t.Errorf("gamma %v, median|W| %v", got, want)
 	}
@@ -349,7 +389,11 @@ func TestExportErrors(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("a failed export left a file")
 	}
-	if _, err := packed.Encode(io.Discard, r.Freeze(options)); err != nil {
+	m, err := r.Freeze(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := packed.Encode(io.Discard, m); err != nil {
 		t.Errorf("in float32 it must work: %v", err)
 	}
 }

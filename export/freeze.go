@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"trefoil/arch"
 	"trefoil/infer"
@@ -42,26 +43,48 @@ func (o Options) Validate() error {
 // Freeze returns the model of a run that was loaded with its weights, the
 // linear layers quantized as the run was to end, without static activation
 // scales yet.
-func (r *Run) Freeze(o Options) *packed.Model {
+func (r *Run) Freeze(o Options) (*packed.Model, error) {
 	m := r.emptyModel()
 	for _, p := range r.Model.Parameters() {
-		m.Tensors = append(m.Tensors, r.freeze(p, r.Weights[p.Name], o))
-	}
-	return m
-}
-
-// freezeFromDisk is Freeze without the weights in memory: of ternary layers
-// there are only the codes.
-func (r *Run) freezeFromDisk(ctx context.Context, o Options) (*packed.Model, error) {
-	m := r.emptyModel()
-	for _, p := range r.Model.Parameters() {
-		t, err := r.frozen(ctx, p, o)
+		t, err := r.freeze(p, r.Weights[p.Name], o)
 		if err != nil {
 			return nil, err
 		}
 		m.Tensors = append(m.Tensors, t)
 	}
 	return m, nil
+}
+
+// Inference returns the model of [Run.Freeze], ready to run.
+func (r *Run) Inference(o Options) (*infer.Model, error) {
+	m, err := r.Freeze(o)
+	if err != nil {
+		return nil, err
+	}
+	return infer.New(m)
+}
+
+// tensors freezes one parameter after the other, so that no more than one is
+// in memory, and gives linear layers their static bounds. It describes each to
+// report.
+func (r *Run) tensors(ctx context.Context, o Options, bounds map[string]packed.Activation, report *Report) iter.Seq2[*packed.Tensor, error] {
+	return func(yield func(*packed.Tensor, error) bool) {
+		report.Layers = nil
+		for _, p := range r.Model.Parameters() {
+			t, err := r.frozen(ctx, p, o)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if b, ok := bounds[p.Name]; ok {
+				t.Activation = &b
+			}
+			report.Layers = append(report.Layers, describe(p, &t))
+			if !yield(&t, nil) {
+				return
+			}
+		}
+	}
 }
 
 // emptyModel is the run's model without tensors.
@@ -83,18 +106,39 @@ func (r *Run) emptyModel() *packed.Model {
 func (r *Run) ternary() bool { return r.Config.Quantization.Weights.Bits != schedule.Float }
 
 // freeze quantizes the values w of one parameter.
-func (r *Run) freeze(p arch.Parameter, w []float32, o Options) packed.Tensor {
+func (r *Run) freeze(p arch.Parameter, w []float32, o Options) (packed.Tensor, error) {
 	q := r.Config.Quantization
 	t := packed.Tensor{Name: p.Name, Type: o.Float, Shape: p.Shape, Values: w}
 	if p.Kind != arch.Linear {
-		return t
+		return t, nil
 	}
 	t.Activation = &packed.Activation{Bits: q.Activations.Bits}
-	if r.ternary() {
+	own, ok := q.Mixed.Find(p.Name)
+	switch {
+	case ok:
+		var err error
+		if t.Matrix, err = matrix(own, w, p.Shape); err != nil {
+			return t, fmt.Errorf("tensor %s: %w", p.Name, err)
+		}
+		t.Type, t.Values = packed.Codes(t.Matrix.Format()), nil
+	case r.ternary():
 		t.Type, t.Codes = packed.Ternary, make([]int8, p.Size())
 		t.Scale, t.Values = quant.Ternarize(t.Codes, w, q.Weights.Scale), nil
 	}
-	return t
+	return t, nil
+}
+
+// matrix quantizes weights by a rule of quantization.mixed.
+func matrix(c quant.Config, w []float32, shape []int) (*packed.Matrix, error) {
+	rule, err := quant.New(c)
+	if err != nil {
+		return nil, err
+	}
+	format, err := packed.Fitting(rule.Grid())
+	if err != nil {
+		return nil, err
+	}
+	return packed.Quantize(format, rule, w, shape[0], shape[1])
 }
 
 // frozen reads and quantizes one parameter.
@@ -103,15 +147,15 @@ func (r *Run) frozen(ctx context.Context, p arch.Parameter, o Options) (packed.T
 	if err != nil {
 		return packed.Tensor{}, err
 	}
-	return r.freeze(p, w, o), nil
+	return r.freeze(p, w, o)
 }
 
-// calibrate runs m over the calibration windows and sets the static
-// activation scales of its linear layers.
-func (r *Run) calibrate(m *packed.Model, percentile float64) error {
-	model, err := infer.New(m)
+// calibrate runs the model over the calibration windows, notes that in c, and
+// returns how each linear layer reads its input, with static bounds.
+func (r *Run) calibrate(ctx context.Context, c *packed.Config, o Options) (map[string]packed.Activation, error) {
+	model, err := r.load(ctx, *c, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sources := inputs(r.Model)
 	sites := calib.Sites{}
@@ -120,23 +164,39 @@ func (r *Run) calibrate(m *packed.Model, percentile float64) error {
 			sites.Observe(name, x)
 		}
 	})
+	total := r.Calibration.predicted()
+	model = model.WithWatch(func(tokens int) error {
+		r.evaluated("calibrating", tokens, total)
+		return ctx.Err()
+	})
 	if _, err := model.Loss(r.Calibration.Tokens, r.Calibration.N); err != nil {
-		return fmt.Errorf("calibration: %w", err)
+		return nil, fmt.Errorf("calibration: %w", err)
 	}
-	for i := range m.Tensors {
-		t := &m.Tensors[i]
-		if t.Activation == nil {
-			continue
-		}
-		site := sites[sources[t.Name]]
+	bounds := map[string]packed.Activation{}
+	for name, source := range sources {
+		site := sites[source]
 		if err := site.Err(); err != nil {
-			return fmt.Errorf("calibration: input of %s: %w", t.Name, err)
+			return nil, fmt.Errorf("calibration: input of %s: %w", name, err)
 		}
-		t.Activation.AbsMax, t.Activation.Percentile = site.AbsMax(), site.Percentile(percentile)
+		bounds[name] = packed.Activation{
+			Bits: r.Config.Quantization.Activations.Bits, AbsMax: site.AbsMax(), Percentile: site.Percentile(o.Percentile),
+		}
 	}
-	m.Config.Quantization.Percentile = percentile
-	m.Config.Quantization.CalibrationTokens = len(r.Calibration.Tokens) - r.Calibration.N
-	return nil
+	c.Quantization.Percentile, c.Quantization.CalibrationTokens = o.Percentile, total
+	return bounds, nil
+}
+
+// load makes a model that runs of the weights on disk. It keeps them packed.
+func (r *Run) load(ctx context.Context, c packed.Config, o Options) (*infer.Model, error) {
+	parameters := map[string]arch.Parameter{}
+	for _, p := range r.Model.Parameters() {
+		parameters[p.Name] = p
+	}
+	r.begin(r.Model.ParameterCount(), "loading the model")
+	return infer.Load(c, func(name string) (*packed.Tensor, error) {
+		t, err := r.frozen(ctx, parameters[name], o)
+		return &t, err
+	})
 }
 
 // inputs maps each linear layer to the first layer that reads the same input.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"trefoil/arch"
 	"trefoil/internal/atomicfile"
@@ -13,15 +14,19 @@ import (
 )
 
 // Architectures of GGUF files that a run fits. They differ in the gate of the
-// feed-forward, which is not a setting there, and in where the scales of
-// weights are: see [Run.separateScales].
+// feed-forward, which is not a setting there, in having sub-norms and a head of
+// their own, and in where the scales of weights are: see [Run.separateScales].
 const (
-	bitnet    = "bitnet"       // SiLU; llama.cpp, bitnet.cpp
-	bitnetB58 = "bitnet-b1.58" // squared ReLU; bitnet.cpp, ik_llama.cpp
+	bitnet    = "bitnet"       // SiLU, sub-norms, the embedding as head; llama.cpp, bitnet.cpp
+	bitnetB58 = "bitnet-b1.58" // squared ReLU, sub-norms; bitnet.cpp, ik_llama.cpp
+	llama     = "llama"        // SiLU, no sub-norms; all readers
 )
 
 func (r *Run) ggufArchitecture() string {
-	if r.Model.Activation == arch.ReLU2 {
+	switch {
+	case r.Model.NoSubNorms:
+		return llama
+	case r.Model.Activation == arch.ReLU2:
 		return bitnetB58
 	}
 	return bitnet
@@ -64,12 +69,12 @@ func (r *Run) rowsFit(t gguf.Type) error {
 func (r *Run) ggufFits(t gguf.Type) error {
 	c, name := r.Model, r.ggufArchitecture()
 	switch {
-	case c.NoSubNorms:
-		return fmt.Errorf("the architecture %s has norms before attn_output and ffn_down, the run has none (model.sub_norms is false): use the format hf, or train with sub-norms", name)
+	case name == llama && c.Activation != arch.SiLU:
+		return fmt.Errorf("no architecture of GGUF has a squared ReLU (model.activation) without norms before attn_output and ffn_down (model.sub_norms is false): use the format hf or safetensors")
 	case c.UntiedHead && name == bitnet:
 		return fmt.Errorf("the architecture %s uses the embedding as head, the run has a head of its own (model.tied_head is false): use the format hf", name)
-	case c.QDim() != c.Dim:
-		return fmt.Errorf("the architecture %s wants heads of width dim/heads = %d, those of the run have %d (model.head_dim): use the format hf", name, c.Dim/c.Heads, c.HeadDim())
+	case c.QDim() != c.Dim && name != llama:
+		return fmt.Errorf("the architecture %s wants heads of width dim/heads = %d, those of the run have %d (model.head_dim): use the format trefoil or safetensors", name, c.Dim/c.Heads, c.HeadDim())
 	case !r.ternary() && t != gguf.F16:
 		return fmt.Errorf("the run's weights are float32, and %v would make them ternary: use the type f16", t)
 	}
@@ -77,7 +82,7 @@ func (r *Run) ggufFits(t gguf.Type) error {
 }
 
 // separateScales reports whether scales are float32 tensors of their own,
-// NAME.scale, beside codes of -1, 0 and 1: exact, but bitnet-b1.58 has no such
+// NAME.scale, beside codes of -1, 0 and 1: exact, but only bitnet has such
 // tensors. Otherwise a weight is its code times the scale, rounded to half
 // precision except in I2_S.
 func (r *Run) separateScales(t gguf.Type) bool {
@@ -94,6 +99,7 @@ func (r *Run) writeGGUF(ctx context.Context, path string, o Options) (*Output, e
 		return nil, err
 	}
 	tensors := r.ggufTensors(ctx, t, o)
+	r.begin(r.Model.ParameterCount(), "writing %s", filepath.Base(path))
 	if err := atomicfile.Write(path, func(w io.Writer) error { return gguf.Write(w, keys, tensors) }); err != nil {
 		return nil, err
 	}
@@ -132,6 +138,10 @@ func (r *Run) ggufKeys(t gguf.Type) ([]gguf.KeyValue, error) {
 	add("attention.head_count", uint32(c.Heads))
 	add("attention.head_count_kv", uint32(c.KVHeads))
 	add("attention.layer_norm_rms_epsilon", float32(c.NormEps))
+	if name == llama {
+		add("attention.key_length", uint32(c.HeadDim()))
+		add("attention.value_length", uint32(c.HeadDim()))
+	}
 	add("rope.dimension_count", uint32(c.HeadDim()))
 	add("rope.freq_base", float32(c.RopeBase))
 	add("rope.scaling.type", "linear")
@@ -146,20 +156,28 @@ func (r *Run) ggufTensors(ctx context.Context, t gguf.Type, o Options) []gguf.Te
 	scales := r.separateScales(t)
 	for _, p := range r.Model.Parameters() {
 		name := names.GGUF.Of(p.Name)
+		scale := []float32{1} // of the codes, once they are written
 		list = append(list, gguf.Tensor{
 			Name: name, Type: storedType(p, t, o), Shape: p.Shape,
-			Fill: func(w *gguf.TensorWriter) error { return r.fillGGUF(ctx, w, p, scales, o) },
+			Fill: func(w *gguf.TensorWriter) error {
+				tensor, err := r.frozen(ctx, p, o)
+				if err != nil {
+					return err
+				}
+				if scales {
+					tensor.Scale, scale[0] = 1, tensor.Scale
+				}
+				if c := r.Model; turned(r.ggufArchitecture(), p) {
+					tensor.Codes = neighbours(tensor.Codes, p.Shape[1], c.HeadDim())
+					tensor.Values = neighbours(tensor.Values, p.Shape[1], c.HeadDim())
+				}
+				return fillGGUF(w, tensor)
+			},
 		})
 		if p.Kind == arch.Linear && scales {
 			list = append(list, gguf.Tensor{
 				Name: names.Sibling(name, "scale"), Type: gguf.F32, Shape: []int{1},
-				Fill: func(w *gguf.TensorWriter) error {
-					tensor, err := r.frozen(ctx, p, o)
-					if err != nil {
-						return err
-					}
-					return w.Float32([]float32{tensor.Scale})
-				},
+				Fill: func(w *gguf.TensorWriter) error { return w.Float32(scale) },
 			})
 		}
 	}
@@ -178,18 +196,9 @@ func storedType(p arch.Parameter, t gguf.Type, o Options) gguf.Type {
 	return gguf.F32
 }
 
-// fillGGUF writes one parameter. Its codes have scale 1 where the scale is a
-// tensor of its own.
-func (r *Run) fillGGUF(ctx context.Context, w *gguf.TensorWriter, p arch.Parameter, scales bool, o Options) error {
-	t, err := r.frozen(ctx, p, o)
-	if err != nil {
-		return err
-	}
+func fillGGUF(w *gguf.TensorWriter, t packed.Tensor) error {
 	if t.Type != packed.Ternary {
 		return w.Float32(t.Values)
-	}
-	if scales {
-		t.Scale = 1
 	}
 	return w.Ternary(t.Codes, t.Scale)
 }

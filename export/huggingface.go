@@ -152,6 +152,7 @@ func (r *Run) writeHuggingFace(ctx context.Context, dir string, f Format, o Opti
 	}
 	weights := func(w io.Writer) error { return r.writeHuggingFaceWeights(ctx, w, f, o) }
 	parts = append([]part{{weightsFile, weights}}, parts...)
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
@@ -159,6 +160,9 @@ func (r *Run) writeHuggingFace(ctx context.Context, dir string, f Format, o Opti
 		return nil, err
 	}
 	if err := replaceParts(dir, parts); err != nil {
+		if missing != nil {
+			err = errors.Join(err, os.Remove(dir))
+		}
 		return nil, err
 	}
 	var paths []string

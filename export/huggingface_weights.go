@@ -28,7 +28,22 @@ func (r *Run) writeHuggingFaceWeights(ctx context.Context, w io.Writer, f Format
 		}
 		tensors = append(tensors, r.floats(ctx, name, p, dtype))
 	}
+	r.begin(r.reads(f), "writing %s", weightsFile)
 	return safetensors.Write(w, map[string]string{"format": "pt"}, tensors)
+}
+
+// reads is how many weights are read to write a safetensors file: all of them
+// for the checksums and once more for the elements, and those of ternary codes
+// a third time for their scales.
+func (r *Run) reads(f Format) int {
+	n := 2 * r.Model.ParameterCount()
+	if f == HuggingFace || !r.ternary() {
+		return n
+	}
+	for _, p := range linear(r.Model.Parameters()) {
+		n += p.Size()
+	}
+	return n
 }
 
 // floats is a parameter as it learned, in F32 or F16.
@@ -56,13 +71,9 @@ func (r *Run) packedLinear(ctx context.Context, name string, p arch.Parameter, o
 		}
 		return packRows(t.Codes, out, in), nil
 	}
-	scale := func() (any, error) {
-		t, err := r.frozen(ctx, p, o)
-		return []float32{t.Scale}, err
-	}
 	return []safetensors.Tensor{
 		{Name: name, Shape: []int{out / rowsPerByte, in}, Data: safetensors.Lazy{DType: safetensors.U8, Load: codes}},
-		{Name: names.Sibling(name, "weight_scale"), Shape: []int{1}, Data: safetensors.Lazy{DType: safetensors.F32, Load: scale}},
+		r.scale(ctx, names.Sibling(name, "weight_scale"), p, o),
 	}
 }
 

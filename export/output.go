@@ -63,6 +63,9 @@ func (r *Run) Write(ctx context.Context, path string, f Format, o Options) (*Out
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if err := r.plainLayers(); err != nil {
+		return nil, fmt.Errorf("format %s: %w", f, err)
+	}
 	var out *Output
 	var err error
 	switch f {
@@ -80,6 +83,23 @@ func (r *Run) Write(ctx context.Context, path string, f Format, o Options) (*Out
 	}
 	out.Format, out.Path = f, path
 	return out, nil
+}
+
+// plainLayers fails if a layer has a quantizer of its own, for which formats for
+// others have no place.
+func (r *Run) plainLayers() error {
+	for _, p := range linear(r.Model.Parameters()) {
+		if r.mixed(p) {
+			return fmt.Errorf("tensor %s has a quantizer of its own (quantization.mixed), and the format no place for it: use the format trefoil", p.Name)
+		}
+	}
+	return nil
+}
+
+// mixed reports whether a linear layer has a quantizer of its own.
+func (r *Run) mixed(p arch.Parameter) bool {
+	_, ok := r.Config.Quantization.Mixed.Find(p.Name)
+	return ok
 }
 
 // DefaultPath is where a format goes in the folder of the run.

@@ -5,16 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"trefoil/arch"
 	"trefoil/data"
 	"trefoil/internal/gguf"
 	"trefoil/internal/safetensors"
@@ -42,6 +43,7 @@ func withType(t gguf.Type) Options { return Options{Float: packed.Float32, Perce
 // of its type.
 func TestEveryFormatVerifies(t *testing.T) {
 	silu, relu := opened(t, wide(t)), opened(t, wide(t, "model.activation=relu2"))
+	llama := opened(t, wide(t, "model.sub_norms=false", "model.tied_head=false", "model.head_dim=128"))
 	half := options
 	half.Float = packed.Float16
 	for name, c := range map[string]struct {
@@ -55,6 +57,7 @@ func TestEveryFormatVerifies(t *testing.T) {
 		"tq1_0": {silu, GGUF, withType(gguf.TQ1_0), true}, "tq2_0": {silu, GGUF, withType(gguf.TQ2_0), true}, "q2_0": {silu, GGUF, withType(gguf.Q2_0), true},
 		"i2_s": {silu, GGUF, withType(gguf.I2_S), true}, "f16": {silu, GGUF, withType(gguf.F16), true},
 		"relu2 tq2_0": {relu, GGUF, withType(gguf.TQ2_0), false}, "relu2 i2_s": {relu, GGUF, withType(gguf.I2_S), true},
+		"llama tq2_0": {llama, GGUF, withType(gguf.TQ2_0), false}, "llama i2_s": {llama, GGUF, withType(gguf.I2_S), true},
 	} {
 		path := filepath.Join(t.TempDir(), "out")
 		if c.f == Trefoil {
@@ -351,7 +354,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"tensor blk.0.attn_q.weight (blocks.0.attention.q): rows of 48 elements do not divide into the blocks of 256 that TQ2_0 has: [F16] would fit": {GGUF, withType(gguf.TQ2_0), nil},
 		"the run's weights are float32, and TQ2_0 would make them ternary: use the type f16":                                                          {GGUF, withType(gguf.TQ2_0), float},
-		"bitnet has norms before attn_output and ffn_down":                                                                                            {GGUF, options, []string{"model.sub_norms=false"}},
+		"no architecture of GGUF has a squared ReLU":                                                                                                  {GGUF, options, []string{"model.sub_norms=false", "model.activation=relu2"}},
 		"bitnet uses the embedding as head":                                                                                                           {GGUF, options, []string{"model.tied_head=false"}},
 		"wants heads of width dim/heads = 12":                                                                                                         {GGUF, options, []string{"model.head_dim=16"}},
 		"BitNetForCausalLM wants heads of width":                                                                                                      {HuggingFace, options, []string{"model.head_dim=16"}},
@@ -490,16 +493,9 @@ func TestGGUFMerges(t *testing.T) {
 	}
 }
 
-// Streaming formats do not hold the weights.
+// Formats are written from the disk, and a failure leaves no file.
 func TestWriteLeavesWeightsOnDisk(t *testing.T) {
 	r := opened(t, fakeRun(t))
-	if _, err := r.Write(t.Context(), filepath.Join(t.TempDir(), "m"), SafeTensors, options); err != nil || r.Weights != nil {
-		t.Errorf("weights in memory: %v, %v", r.Weights != nil, err)
-	}
-	p := r.Model.Parameters()[0]
-	if p.Kind != arch.Embedding {
-		t.Fatal(p)
-	}
 	os.WriteFile(r.Checkpoint, []byte("gone"), 0o644)
 	path := filepath.Join(t.TempDir(), "m")
 	if _, err := r.Write(t.Context(), path, GGUF, options); err == nil || !strings.Contains(err.Error(), "last.safetensors") {
@@ -507,5 +503,53 @@ func TestWriteLeavesWeightsOnDisk(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("a failed export left a file")
+	}
+}
+
+// Writing has about one tensor in memory at a time, in every format. Progress
+// is told before a tensor is used, and goes from nothing to all.
+func TestWritingStreams(t *testing.T) {
+	const layers, dim, ff = 8, 256, 1024
+	r := opened(t, fakeRun(t, fmt.Sprint("model.layers=", layers), fmt.Sprint("model.dim=", dim), fmt.Sprint("model.ff=", ff)))
+	r.Calibration, r.Heldout = Windows{}, Windows{} // no model runs
+	largest := uint64(packed.Float32.Bytes(dim * ff))
+	if all := uint64(r.Model.ParameterCount()); all < 6*largest { // at a byte a weight
+		t.Fatalf("%d weights are too few to tell", all)
+	}
+	live := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for _, f := range Formats() {
+		path := filepath.Join(t.TempDir(), "m")
+		base, peak, first, last, total := live(), uint64(0), int64(-1), int64(0), int64(0)
+		calls := 0
+		r.Progress = func(_, _ string, done, all int64) {
+			if calls++; calls%4 == 0 { // for it takes time
+				peak = max(peak, live())
+			}
+			if first < 0 {
+				first = done
+			}
+			last, total = done, all
+		}
+		var err error
+		if f == Trefoil {
+			_, err = r.Export(t.Context(), path, options)
+		} else {
+			_, err = r.Write(t.Context(), path, f, options)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The tensor that is read, the one before, its codes and a buffer.
+		if most := 2*largest + largest/4 + 2<<20; peak-base > most {
+			t.Errorf("%s: %d bytes in use, want at most %d", f, peak-base, most)
+		}
+		if first != 0 || last != total || total < int64(packed.Float32.Bytes(r.Model.ParameterCount())) {
+			t.Errorf("%s: progress from %d to %d of %d", f, first, last, total)
+		}
 	}
 }

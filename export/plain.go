@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"path/filepath"
+	"sync"
 
 	"trefoil/arch"
 	"trefoil/internal/atomicfile"
@@ -37,6 +39,7 @@ func (r *Run) writePlain(ctx context.Context, path string, o Options) (*Output, 
 			tensors = append(tensors, r.floats(ctx, p.Name, p, safetensors.F32))
 		}
 	}
+	r.begin(r.reads(SafeTensors), "writing %s", filepath.Base(path))
 	err = atomicfile.Write(path, func(w io.Writer) error { return safetensors.Write(w, metadata, tensors) })
 	if err != nil {
 		return nil, err
@@ -47,16 +50,23 @@ func (r *Run) writePlain(ctx context.Context, path string, o Options) (*Output, 
 }
 
 func (r *Run) codes(ctx context.Context, p arch.Parameter, o Options) []safetensors.Tensor {
-	lazy := func(d safetensors.DType, get func(packed.Tensor) any) safetensors.Lazy {
-		return safetensors.Lazy{DType: d, Load: func() (any, error) {
-			t, err := r.frozen(ctx, p, o)
-			return get(t), err
-		}}
+	codes := func() (any, error) {
+		t, err := r.frozen(ctx, p, o)
+		return t.Codes, err
 	}
 	return []safetensors.Tensor{
-		{Name: p.Name, Shape: p.Shape, Data: lazy(safetensors.I8, func(t packed.Tensor) any { return t.Codes })},
-		{Name: plainScale(p.Name), Shape: []int{1}, Data: lazy(safetensors.F32, func(t packed.Tensor) any { return []float32{t.Scale} })},
+		{Name: p.Name, Shape: p.Shape, Data: safetensors.Lazy{DType: safetensors.I8, Load: codes}},
+		r.scale(ctx, plainScale(p.Name), p, o),
 	}
+}
+
+// scale is the scale of a ternary layer, which is made once.
+func (r *Run) scale(ctx context.Context, name string, p arch.Parameter, o Options) safetensors.Tensor {
+	load := sync.OnceValues(func() (any, error) {
+		t, err := r.frozen(ctx, p, o)
+		return []float32{t.Scale}, err
+	})
+	return safetensors.Tensor{Name: name, Shape: []int{1}, Data: safetensors.Lazy{DType: safetensors.F32, Load: load}}
 }
 
 func plainScale(name string) string { return name + ".scale" }

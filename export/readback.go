@@ -35,19 +35,23 @@ func readPacked(f *packed.File, p arch.Parameter) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.Type == packed.Ternary {
-		return scaled(t.Codes, t.Scale), nil
-	}
-	return t.Values, nil
+	return t.Floats(), nil
 }
 
-// ReadGGUF returns a parameter from a GGUF file with the tensors of [Run.Write],
-// times its scale if that is a tensor of its own.
-func ReadGGUF(f *gguf.Reader, p arch.Parameter) ([]float32, error) {
+// ReadGGUF returns a parameter of a model of c's sizes from a GGUF file: times
+// its scale if that is a tensor of its own, and its rows in Trefoil's order.
+func ReadGGUF(f *gguf.Reader, c arch.Config, p arch.Parameter) ([]float32, error) {
 	name := names.GGUF.Of(p.Name)
 	w, err := f.Float32(name, p.Shape...)
 	if err != nil {
 		return nil, err
+	}
+	architecture, err := f.String("general.architecture")
+	if err != nil {
+		return nil, err
+	}
+	if turned(architecture, p) {
+		w = halves(w, p.Shape[1], c.HeadDim())
 	}
 	separate := names.Sibling(name, "scale")
 	if _, ok := f.Tensor(separate); !ok || p.Kind != arch.Linear {
@@ -93,8 +97,8 @@ func (r *Run) readHuggingFace(f *safetensors.Reader, p arch.Parameter) ([]float3
 		if err != nil || p.Kind != arch.Linear || !r.ternary() {
 			return w, err
 		}
-		t := r.freeze(p, w, Options{})
-		return scaled(t.Codes, t.Scale), nil
+		t, err := r.freeze(p, w, Options{})
+		return t.Floats(), err
 	}
 	b, err := f.Bytes(name)
 	if err != nil {

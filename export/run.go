@@ -37,12 +37,16 @@ type Run struct {
 	State      State
 	Weights    map[string][]float32 // by parameter name; nil unless loaded with [Load]
 
+	// Progress, unless it is nil, is told of all that can take long.
+	Progress Progress
+
 	// Windows of text, none (N is 0) in an imported run without text.
 	Calibration, Heldout Windows
 
 	// The checkpoint stays open, so that all weights are from one, even if the
 	// run goes on and writes another.
 	checkpoint *safetensors.File
+	reading    reading
 }
 
 // Windows are sequences of tokens of equal length.
@@ -50,6 +54,9 @@ type Windows struct {
 	Tokens []int32 // [N, length]
 	N      int
 }
+
+// predicted is how many tokens the windows have that can be predicted.
+func (w Windows) predicted() int { return len(w.Tokens) - w.N }
 
 // Load reads a run folder with its weights: see [Open].
 func Load(dir string) (*Run, error) {
@@ -177,6 +184,7 @@ func (r *Run) weight(ctx context.Context, p arch.Parameter) ([]float32, error) {
 	if err != nil {
 		return nil, r.inCheckpoint(err)
 	}
+	r.advance(len(w))
 	if i := kernel.FirstNonFinite(w); i >= 0 {
 		return nil, r.inCheckpoint(fmt.Errorf("tensor %s: element %d is %v, so training failed: train again with a lower learning rate", p.Name, i, w[i]))
 	}

@@ -41,6 +41,7 @@ func (r *Run) Verify(ctx context.Context, path string, f Format, o Options) (*Ve
 		return nil, err
 	}
 	v := &Verification{}
+	r.begin(r.Model.ParameterCount(), "verifying %s", filepath.Base(path))
 	for _, p := range r.Model.Parameters() {
 		if err == nil {
 			err = r.compare(ctx, v, p, read, f, o)
@@ -73,7 +74,7 @@ func (r *Run) reader(path string, f Format, o Options) (tensorReader, func() err
 		if err := r.compareKeys(file.Reader, o); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 		}
-		return func(p arch.Parameter) ([]float32, error) { return ReadGGUF(file.Reader, p) }, file.Close, nil
+		return func(p arch.Parameter) ([]float32, error) { return ReadGGUF(file.Reader, r.Model, p) }, file.Close, nil
 	case HuggingFace, PackedHuggingFace:
 		if err := r.compareParts(path, f); err != nil {
 			return nil, nil, err
@@ -141,10 +142,7 @@ func (r *Run) compare(ctx context.Context, v *Verification, p arch.Parameter, re
 	if err != nil {
 		return err
 	}
-	run := t.Values
-	if t.Type == packed.Ternary {
-		run = scaled(t.Codes, t.Scale)
-	}
+	run := t.Floats()
 	kept := run
 	if r.halves(p, f, o) {
 		kept = roundedToHalf(run)
@@ -178,7 +176,7 @@ func (r *Run) halves(p arch.Parameter, f Format, o Options) bool {
 	case p.Kind == arch.Linear && f == GGUF:
 		t := r.ggufType(o)
 		return t != gguf.I2_S && !r.separateScales(t)
-	case p.Kind == arch.Linear && r.ternary():
+	case p.Kind == arch.Linear && (r.ternary() || r.mixed(p)):
 		return false
 	case p.Kind == arch.Linear:
 		return half && (f == Trefoil || f == SafeTensors)

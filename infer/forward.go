@@ -203,6 +203,12 @@ func (m *Model) Loss(windows []int32, n int) (float64, error) {
 		for _, v := range losses {
 			sum += float64(v)
 		}
+		if m.watch == nil {
+			continue
+		}
+		if err := m.watch((first + size) * length); err != nil {
+			return 0, err
+		}
 	}
 	return sum / float64(n*length), nil
 }

@@ -71,6 +71,7 @@ type Model struct {
 	rope        *rope
 	activations Activations
 	tap         Tap
+	watch       func(tokens int) error
 }
 
 type block struct {
@@ -117,6 +118,17 @@ func New(content *packed.Model) (*Model, error) {
 	}
 	m.tokenizer = content.Tokenizer
 	return m, nil
+}
+
+// Load makes a model of tensors that load gives, one at a time: of ternary ones
+// the model keeps packed codes, so that those of a single projection are in
+// memory besides. There is no tokenizer.
+func Load(config packed.Config, load func(name string) (*packed.Tensor, error)) (*Model, error) {
+	var names []string
+	for _, p := range config.Model.Parameters() {
+		names = append(names, p.Name)
+	}
+	return build(config, names, load)
 }
 
 // build loads all parameters by name. names lists what there is.
@@ -189,6 +201,14 @@ func (m *Model) WithActivations(a Activations) (*Model, error) {
 func (m *Model) WithTap(tap Tap) *Model {
 	view := *m
 	view.tap = tap
+	return &view
+}
+
+// WithWatch returns a view of the model whose Loss tells watch, now and then,
+// how many tokens it has evaluated, and ends with the error that watch returns.
+func (m *Model) WithWatch(watch func(tokens int) error) *Model {
+	view := *m
+	view.watch = watch
 	return &view
 }
 

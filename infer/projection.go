@@ -46,11 +46,11 @@ func (l *loader) projection(names ...string) *projection {
 		p.parts = append(p.parts, part{name: name, first: p.out, out: t.Shape[0]})
 		p.out += t.Shape[0]
 		tensors[i] = t
-		integer = integer && t.Type == packed.Ternary && p.quantizesInput()
+		integer = integer && t.Quantized() && p.quantizesInput()
 	}
 	for i, t := range tensors {
 		if !integer {
-			p.weights = appendWeights(p.weights, t)
+			p.weights = append(p.weights, t.Floats()...)
 			continue
 		}
 		if p.parts[i].weights, l.err = t.Linear(); l.err != nil {
@@ -58,14 +58,6 @@ func (l *loader) projection(names ...string) *projection {
 		}
 	}
 	return p
-}
-
-// appendWeights appends the float32 values of a matrix.
-func appendWeights(weights []float32, t *packed.Tensor) []float32 {
-	for _, c := range t.Codes {
-		weights = append(weights, float32(c)*t.Scale)
-	}
-	return append(weights, t.Values...)
 }
 
 func (p *projection) quantizesInput() bool { return p.activation.Bits < 32 }

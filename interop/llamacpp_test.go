@@ -21,8 +21,14 @@ func llamaCpp(t *testing.T, j job) result {
 // of products to half precision.
 func TestLlamaCppReadsF16(t *testing.T) {
 	have(t, installNode)
+	for name, run := range map[string]func() (string, error){"bitnet": siluRun, "llama": plainRun} {
+		t.Run(name, func(t *testing.T) { readsF16(t, run) })
+	}
+}
+
+func readsF16(t *testing.T, run func() (string, error)) {
 	o := export.Options{Float: packed.Float16}
-	m := open(t, siluRun, o)
+	m := open(t, run, o)
 	j := m.task(m.write(t, export.GGUF, "-type", "f16", "-float", "float16"), windowsToCompare)
 	r := llamaCpp(t, j)
 
@@ -41,12 +47,14 @@ func TestLlamaCppReadsF16(t *testing.T) {
 // rounds them by rows.
 func TestLlamaCppReadsTernaryTypes(t *testing.T) {
 	have(t, installNode)
-	m := open(t, siluRun, export.Options{Float: packed.Float32})
-	for _, name := range []string{"tq1_0", "tq2_0", "q2_0"} {
-		t.Run(name, func(t *testing.T) {
-			j := m.task(m.write(t, export.GGUF, "-type", name), windowsToCompare)
-			m.checkRounded(t, name, j, llamaCpp(t, j))
-		})
+	for name, run := range map[string]func() (string, error){"bitnet": siluRun, "llama": plainRun} {
+		m := open(t, run, export.Options{Float: packed.Float32})
+		for _, kind := range []string{"tq1_0", "tq2_0", "q2_0"} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				j := m.task(m.write(t, export.GGUF, "-type", kind), windowsToCompare)
+				m.checkRounded(t, kind, j, llamaCpp(t, j))
+			})
+		}
 	}
 }
 

@@ -87,6 +87,13 @@ var siluRun = sync.OnceValues(func() (string, error) {
 	return train("silu", "model.ff=512", "train.steps=150", "train.eval_every=150")
 })
 
+// plainRun is a trained run without sub-norms and with a head of its own and
+// wide heads, as the architecture llama has it.
+var plainRun = sync.OnceValues(func() (string, error) {
+	return train("plain", "model.sub_norms=false", "model.tied_head=false", "model.head_dim=128", "model.ff=512",
+		"train.steps=80", "train.eval_every=80")
+})
+
 // relu2Run is a trained run with a squared ReLU, as in the architecture
 // bitnet-b1.58. ik_llama.cpp wants rows of 512 at least.
 var relu2Run = sync.OnceValues(func() (string, error) {
@@ -138,7 +145,7 @@ func open(t *testing.T, run func() (string, error), o export.Options) *model {
 	if m.tokenizer, err = data.ParseTokenizer(m.run.Tokenizer); err != nil {
 		t.Fatal(err)
 	}
-	if m.Model, err = infer.New(m.run.Freeze(o)); err != nil {
+	if m.Model, err = m.run.Inference(o); err != nil {
 		t.Fatal(err)
 	}
 	if h := m.run.Heldout; h.N > 0 {
@@ -150,14 +157,16 @@ func open(t *testing.T, run func() (string, error), o export.Options) *model {
 // floatInputs returns the model without the rounding of activations.
 func (m *model) floatInputs(t *testing.T, o export.Options) *model {
 	t.Helper()
-	frozen := m.run.Freeze(o)
+	frozen, err := m.run.Freeze(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range frozen.Tensors {
 		if a := frozen.Tensors[i].Activation; a != nil {
 			frozen.Tensors[i].Activation = &packed.Activation{Bits: schedule.Float}
 		}
 	}
 	view := *m
-	var err error
 	if view.Model, err = infer.New(frozen); err != nil {
 		t.Fatal(err)
 	}

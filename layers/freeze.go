@@ -85,7 +85,7 @@ func (q *Quantized) matrix() (*packed.Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	format, err := fitting(t.Grid)
+	format, err := packed.Fitting(t.Grid)
 	if err != nil {
 		return nil, err
 	}
@@ -117,17 +117,4 @@ func (q *Quantized) encode(t *quant.Tensor, rule quant.Quantizer) error {
 		}
 	}
 	return rule.Encode(t, q.Weight.Data(), q.Weight.Shape...)
-}
-
-// fitting returns the format of the fewest bits that holds the codes of a grid.
-func fitting(g quant.Grid) (packed.Format, error) {
-	if g == (quant.Grid{Min: -1, Max: 1, Step: 2}) {
-		return packed.Bits1, nil
-	}
-	for _, f := range []packed.Format{packed.Trits, packed.Bits2, packed.Bits3, packed.Bits4, packed.Bits8} {
-		if lo, hi := f.Range(); int(lo) <= g.Min && g.Max <= int(hi) {
-			return f, nil
-		}
-	}
-	return 0, fmt.Errorf("codes from %d to %d do not fit 8 bits", g.Min, g.Max)
 }

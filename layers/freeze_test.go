@@ -207,6 +207,41 @@ func TestSwap(t *testing.T) {
 	}
 }
 
+// Mix quantizes weights by the first pattern that matches, leaves the inputs,
+// and says which pattern is of no use.
+func TestMix(t *testing.T) {
+	m, err := NewTransformer(G.NewGraph(), small(), true, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := quant.Mixed{
+		{Layers: "blocks.0.ffn.down", Quantizer: quant.Config{}},
+		{Layers: "*.ffn.down", Quantizer: quant.Config{Bits: 4, Granularity: quant.PerChannel}},
+	}
+	if err := Mix(m, table); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range m.Blocks {
+		down, up := b.FeedForward.Down, b.FeedForward.Up
+		if up.Weights.Rule != nil || down.Activations == nil || down.Activations.Bits != 8 {
+			t.Errorf("block %d: up has the rule %v, down the activations %+v", i, up.Weights.Rule, down.Activations)
+		}
+		if i == 0 {
+			if down.Weights.Rule != nil {
+				t.Errorf("the zero configuration is not b1.58's own node: %v", down.Weights.Rule)
+			}
+		} else if rule := down.Weights.Rule; rule == nil || rule.(*quant.Scalar).Config().Bits != 4 {
+			t.Errorf("block %d: rule %v, want 4 bits", i, rule)
+		}
+	}
+	if err := Mix(m, append(table, quant.MixedRule{Layers: "*.down"})); err == nil || !strings.Contains(err.Error(), `[2].layers: "*.down" decides about no layer`) {
+		t.Errorf("error %v", err)
+	}
+	if err := Mix(m, quant.Mixed{{Layers: "*.up", Quantizer: quant.Config{Granularity: quant.PerGroup, Group: 5}}}); err == nil || !strings.Contains(err.Error(), "blocks.0.ffn.up: weights: ") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // A convolutional network learns through its quantizers: every parameter gets
 // a gradient, that of a learned scale and clip among them.
 func TestConvNetGradients(t *testing.T) {

@@ -76,9 +76,12 @@ func (q *Quantized) quantizeWeights(g *G.ExprGraph, c quant.Config) error {
 	if err != nil {
 		return err
 	}
-	q.Weights = &nn.WeightQuantizer{Lambda: 1, Seed: nameSeed(q.Weight.Name)}
-	if c == (quant.Config{}) {
-		return nil // b1.58 itself
+	if q.Weights == nil {
+		q.Weights = &nn.WeightQuantizer{Seed: nameSeed(q.Weight.Name)}
+	}
+	q.Weights = &nn.WeightQuantizer{Lambda: 1, Seed: q.Weights.Seed}
+	if b158, _ := quant.New(quant.Config{}); rule.Config() == b158.Config() {
+		return nil // the node's own
 	}
 	q.Weights.Rule = rule
 	scales, err := nn.LearnedScales(rule, q.Weight.Data(), q.Weight.Shape...)

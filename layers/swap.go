@@ -3,6 +3,8 @@ package layers
 import (
 	"fmt"
 	"path"
+
+	"trefoil/quant"
 )
 
 // Model is what [Swap] walks: anything with layers that can be quantized.
@@ -25,6 +27,31 @@ func SwapBack(m Model, pattern string) (swapped []string, err error) {
 		l.Dequantize()
 		return nil
 	})
+}
+
+// Mix quantizes the weights of a model's layers as a table of patterns says:
+// see [quant.Mixed]. Inputs, and the layers that no pattern matches, stay as
+// they are. Call it before Forward builds the layers into the graph.
+func Mix(m Model, table quant.Mixed) error {
+	var names []string
+	layers := m.Quantizable()
+	for _, l := range layers {
+		names = append(names, l.Weight.Name)
+	}
+	rules, err := table.Build(names)
+	if err != nil {
+		return err
+	}
+	for _, l := range layers {
+		rule := rules[l.Weight.Name]
+		if rule == nil {
+			continue
+		}
+		if err := l.quantizeWeights(l.Weight.Node.Graph(), rule.Config()); err != nil {
+			return fmt.Errorf("%s: weights: %w", l.Weight.Name, err)
+		}
+	}
+	return nil
 }
 
 func walk(m Model, pattern string, do func(*Quantized) error) (names []string, err error) {

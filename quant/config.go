@@ -15,36 +15,36 @@ const Ternary = 1.58
 // list below.
 type Config struct {
 	// Bits of a code: 1, 1.58 (ternary; 0 means the same) or 2 to 8.
-	Bits float64 `yaml:"bits" json:"bits"`
+	Bits float64 `yaml:"bits" json:"bits" doc:"bits of a code: 1, 1.58 (ternary) or 2 to 8"`
 	// Scheme is symmetric about zero, or affine with a zero point.
-	Scheme Scheme `yaml:"scheme,omitempty" json:"scheme,omitempty"`
+	Scheme Scheme `yaml:"scheme,omitempty" json:"scheme,omitempty" doc:"symmetric, or affine with a zero point"`
 	// Scale is the rule that gives a group its scale. Empty means absmean
 	// for 1 and 1.58 bits, absmax for more, minmax for the affine scheme.
-	Scale Scale `yaml:"scale,omitempty" json:"scale,omitempty"`
+	Scale Scale `yaml:"scale,omitempty" json:"scale,omitempty" doc:"rule for the scales: absmean, absmax, mse and others; empty for the usual one"`
 	// Granularity says which elements share a scale.
-	Granularity Granularity `yaml:"granularity,omitempty" json:"granularity,omitempty"`
+	Granularity Granularity `yaml:"granularity,omitempty" json:"granularity,omitempty" doc:"which weights share a scale: tensor, channel or group"`
 	// Axis of the granularity channel; negative counts from the last.
-	Axis int `yaml:"axis,omitempty" json:"axis,omitempty"`
+	Axis int `yaml:"axis,omitempty" json:"axis,omitempty" doc:"axis of the channels"`
 	// Group is the number of elements of a group, which divides the last
 	// dimension.
-	Group int `yaml:"group,omitempty" json:"group,omitempty"`
+	Group int `yaml:"group,omitempty" json:"group,omitempty" doc:"weights of a group, which divides a row"`
 	// Block is the height and width of a block, which divide the last two
 	// dimensions.
-	Block [2]int `yaml:"block,omitempty,flow" json:"block,omitzero"`
+	Block [2]int `yaml:"block,omitempty,flow" json:"block,omitzero" doc:"height and width of a block"`
 	// Codes is full (-128 to 127 for 8 bits) or narrow (-127 to 127).
-	Codes Codes `yaml:"codes,omitempty" json:"codes,omitempty"`
+	Codes Codes `yaml:"codes,omitempty" json:"codes,omitempty" doc:"full, or narrow: as many codes below zero as above"`
 	// ScaleType is the type that a scale is rounded to.
-	ScaleType ScaleType `yaml:"scale_type,omitempty" json:"scale_type,omitempty"`
+	ScaleType ScaleType `yaml:"scale_type,omitempty" json:"scale_type,omitempty" doc:"type that a scale is rounded to: float32, float16 or power-of-two"`
 	// Rounding of a value to a code.
-	Rounding Rounding `yaml:"rounding,omitempty" json:"rounding,omitempty"`
+	Rounding Rounding `yaml:"rounding,omitempty" json:"rounding,omitempty" doc:"of a value to a code; empty for half to even"`
 	// Seed of stochastic rounding.
-	Seed uint64 `yaml:"seed,omitempty" json:"seed,omitempty"`
+	Seed uint64 `yaml:"seed,omitempty" json:"seed,omitempty" doc:"of stochastic rounding"`
 	// Percentile that the rule percentile keeps, in per cent; 0 means 99.9.
-	Percentile float64 `yaml:"percentile,omitempty" json:"percentile,omitempty"`
+	Percentile float64 `yaml:"percentile,omitempty" json:"percentile,omitempty" doc:"what the rule percentile keeps, in per cent; 0 means 99.9"`
 	// Sigmas is the k of the rule sigma; 0 means 3.
-	Sigmas float64 `yaml:"sigmas,omitempty" json:"sigmas,omitempty"`
+	Sigmas float64 `yaml:"sigmas,omitempty" json:"sigmas,omitempty" doc:"k of the rule sigma; 0 means 3"`
 	// Threshold is the t of the rule ttq; 0 means 0.05.
-	Threshold float64 `yaml:"threshold,omitempty" json:"threshold,omitempty"`
+	Threshold float64 `yaml:"threshold,omitempty" json:"threshold,omitempty" doc:"t of the rule ttq; 0 means 0.05"`
 }
 
 // Scheme says where a grid has its zero.

@@ -17,8 +17,8 @@ type Mixed []MixedRule
 // pattern * stands for any characters, ? for one and [a-c] for one of a set,
 // as in [path.Match].
 type MixedRule struct {
-	Layers    string `yaml:"layers" json:"layers"`
-	Quantizer Config `yaml:"quantizer" json:"quantizer"`
+	Layers    string `yaml:"layers" json:"layers" doc:"pattern of the layers, as *.ffn.down"`
+	Quantizer Config `yaml:"quantizer" json:"quantizer" doc:"of their weights"`
 }
 
 // Build returns the quantizers of the named layers. The first rule that
@@ -46,6 +46,17 @@ func (m Mixed) Build(names []string) (map[string]*Scalar, error) {
 		return nil, errors.Join(errs...)
 	}
 	return quantizers, nil
+}
+
+// Find returns the configuration of the rule that decides about a name, if
+// there is one.
+func (m Mixed) Find(name string) (c Config, ok bool) {
+	for _, r := range m {
+		if matched, _ := path.Match(r.Layers, name); matched {
+			return r.Quantizer, true
+		}
+	}
+	return c, false
 }
 
 // claim gives q to the names that match and have none yet, and counts them.

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"sort"
+
+	"trefoil/quant"
 )
 
 // Plan is a [Quantization] resolved for the linear layers of one model and for
@@ -14,7 +16,7 @@ import (
 type Plan struct {
 	layers []string
 	spans  []span
-	final  State
+	finals []State // [layers] in which the run ends
 }
 
 // span is a phase with its steps [start, end) and, for each layer, its state.
@@ -29,8 +31,8 @@ type span struct {
 // Plan resolves q for the linear layers of a model, named as
 // "blocks.0.attention.q", and for a number of steps. It reports, all at once,
 // what [Quantization.Validate] reports, patterns that name no layer, phases
-// without a step, and layers that would not end as q.Weights and q.Activations
-// ask with lambda 1.
+// without a step, and layers that would not end as q.Weights, q.Mixed and
+// q.Activations ask with lambda 1.
 func (q Quantization) Plan(layers []string, steps int) (*Plan, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
@@ -38,12 +40,19 @@ func (q Quantization) Plan(layers []string, steps int) (*Plan, error) {
 	if steps < 1 {
 		return nil, fmt.Errorf("steps: %d is too few: a run has at least 1 step", steps)
 	}
-	p := &Plan{layers: layers, final: State{q.Weights, q.Activations, q.Noise, 1}}
+	rules, err := q.rules(layers)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{layers: layers}
+	for _, rule := range rules {
+		p.finals = append(p.finals, q.end(rule))
+	}
 	if len(q.Phases) == 0 {
-		p.spans = []span{q.always(len(layers), steps)}
+		p.spans = []span{{end: steps, set: make([]bool, len(layers)), states: p.finals}}
 		return p, nil
 	}
-	states := q.untouched(len(layers))
+	states := q.untouched(rules)
 	var errs []error
 	share, start := 0.0, 0
 	for i, phase := range q.Phases {
@@ -57,7 +66,7 @@ func (q Quantization) Plan(layers []string, steps int) (*Plan, error) {
 		}
 		set, err := match(fmt.Sprintf("phases[%d].layers", i), phase.Layers, layers)
 		errs = append(errs, err)
-		states = q.after(phase, set, states)
+		states = q.after(phase, set, rules, states)
 		p.spans = append(p.spans, span{phase.Name, start, end, phase.Lambda, set, states})
 		start = end
 	}
@@ -70,13 +79,18 @@ func (q Quantization) Plan(layers []string, steps int) (*Plan, error) {
 	return p, nil
 }
 
-// always is the one span of a run without phases.
-func (q Quantization) always(layers, steps int) span {
-	s := span{end: steps, set: make([]bool, layers), states: make([]State, layers)}
-	for i := range s.states {
-		s.states[i] = State{q.Weights, q.Activations, q.Noise, 1}
+// rules returns the quantizer of each layer's weights, nil where it is that of
+// q.Weights.
+func (q Quantization) rules(layers []string) ([]*quant.Scalar, error) {
+	named, err := q.Mixed.Build(layers)
+	if err != nil {
+		return nil, prefixed("mixed", err)
 	}
-	return s
+	rules := make([]*quant.Scalar, len(layers))
+	for i, layer := range layers {
+		rules[i] = named[layer]
+	}
+	return rules, nil
 }
 
 // match returns which layers one of the patterns names; no patterns name all.
@@ -107,7 +121,7 @@ func match(at string, patterns, layers []string) ([]bool, error) {
 func (q Quantization) reached(p *Plan) error {
 	ends := p.spans[len(p.spans)-1].states
 	for i, s := range ends {
-		reason := s.short(p.final)
+		reason := s.short(p.finals[i])
 		if reason == "" {
 			continue
 		}
@@ -157,16 +171,13 @@ func (p *Plan) Lambda(step int) float64 {
 // Complete reports whether every layer is quantized at a step as it will be at
 // the end of the run.
 func (p *Plan) Complete(step int) bool {
-	for _, s := range p.At(step) {
-		if s.short(p.final) != "" {
+	for i, s := range p.At(step) {
+		if s.short(p.finals[i]) != "" {
 			return false
 		}
 	}
 	return true
 }
-
-// Final returns the state in which every layer ends.
-func (p *Plan) Final() State { return p.final }
 
 // Phase returns the index and the name of the phase of a step. A run without
 // phases has one without a name.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"trefoil/quant"
@@ -144,7 +145,7 @@ func TestPhaseOverrides(t *testing.T) {
 	if p.Complete(4) {
 		t.Error("complete with float weights")
 	}
-	if got := p.At(5)[0]; got != p.Final() || got.Noise.Kind != quant.GaussianNoise {
+	if got := p.At(5)[0]; got != p.finals[0] || got.Noise.Kind != quant.GaussianNoise {
 		t.Errorf("second phase: %+v", got)
 	}
 }
@@ -222,4 +223,49 @@ func TestQuantizationValidate(t *testing.T) {
 		Weights: &Weights{Bits: 4}, Activations: &Activations{9}, Noise: &quant.Noise{Kind: "pink"}})
 	wantErrors(t, overrides.Validate(),
 		"phases[0].weights.bits: 4", "phases[0].activations.bits: 9", "phases[0].noise.kind: \"pink\"")
+}
+
+// A layer of quantization.mixed has its quantizer's bits, whatever the phases
+// say of the others, but can stay float32 for a while.
+func TestMixedLayers(t *testing.T) {
+	q := ternary(
+		Phase{Name: "float", Share: 0.5, Lambda: now, Weights: &Weights{Bits: Float}},
+		Phase{Name: "quantized", Share: 0.5, Lambda: now},
+	)
+	q.Mixed = quant.Mixed{{Layers: "*.down", Quantizer: quant.Config{Bits: 4, Scale: quant.MSE}}}
+	p := plan(t, q, model(2), 10)
+	four := Weights{4, quant.MSE}
+	for step, want := range map[int][2]Weights{0: {{Float, quant.AbsMean}, {Float, quant.MSE}}, 9: {q.Weights, four}} {
+		for i, s := range p.At(step) {
+			if s.Weights != want[i%2] {
+				t.Errorf("step %d, layer %d: %+v, want %+v", step, i, s.Weights, want[i%2])
+			}
+		}
+	}
+	if p.Complete(4) || !p.Complete(9) {
+		t.Error("complete before the layers are quantized, or never")
+	}
+	q.Weights.Bits, q.Phases = Float, nil
+	if got := plan(t, q, model(1), 10).At(3); got[0].Weights.Bits != Float || got[1].Weights != four {
+		t.Errorf("without phases: %+v", got)
+	}
+}
+
+func TestMixedMistakes(t *testing.T) {
+	for want, r := range map[string]quant.MixedRule{
+		`mixed[0].layers: "x" decides about no layer`:    {Layers: "x"},
+		"mixed[0].layers: is empty":                      {},
+		"mixed[0].quantizer.bits: 9 is not supported":    {Layers: "*", Quantizer: quant.Config{Bits: 9}},
+		"mixed[0].quantizer.scheme: affine weights":      {Layers: "*", Quantizer: quant.Config{Bits: 4, Scheme: quant.Affine}},
+		"mixed[0].quantizer.scale: lsq learns scales":    {Layers: "*", Quantizer: quant.Config{Bits: 4, Scale: quant.LSQ}},
+		"mixed[0].quantizer.scale: static is a scale":    {Layers: "*", Quantizer: quant.Config{Bits: 4, Scale: quant.Static}},
+		"mixed[0].quantizer.granularity: scales by":      {Layers: "*", Quantizer: quant.Config{Bits: 4, Granularity: quant.PerChannel, Axis: 1}},
+		"mixed[0].quantizer.granularity: scales by bloc": {Layers: "*", Quantizer: quant.Config{Bits: 4, Granularity: quant.PerBlock, Block: [2]int{2, 2}}},
+	} {
+		q := ternary()
+		q.Mixed = quant.Mixed{r}
+		if _, err := q.Plan(model(1), 10); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want it to begin with %q", err, want)
+		}
+	}
 }

@@ -36,7 +36,7 @@ type Phase struct {
 	Layers []string `yaml:"layers" doc:"patterns of the linear layers that it sets, as blocks.0.*; [] for all"`
 	Lambda Lambda   `yaml:"lambda" doc:"blend of float32 (0) and quantized (1) in the named layers"`
 
-	Weights     *Weights     `yaml:"weights" doc:"in place of quantization.weights; what is left out stays"`
+	Weights     *Weights     `yaml:"weights" doc:"in place of quantization.weights; what is left out stays; to mixed layers only bits 32 applies"`
 	Activations *Activations `yaml:"activations" doc:"in place of quantization.activations"`
 	Noise       *quant.Noise `yaml:"noise" doc:"in place of quantization.noise; what is left out stays"`
 }
@@ -52,10 +52,16 @@ func (p *Phase) SetDefaults() {
 type Quantization struct {
 	Weights      Weights         `yaml:"weights" doc:"weights of the linear layers"`
 	Activations  Activations     `yaml:"activations" doc:"inputs of the linear layers"`
-	Estimator    quant.Estimator `yaml:"estimator" doc:"straight-through estimator: identity, clipped or tanh"`
+	Estimator    quant.Estimator `yaml:"estimator" doc:"straight-through estimator: identity, clipped or tanh; mixed layers have their grid's own"`
 	GradientBits int             `yaml:"gradient_bits" doc:"bits of the gradient in the backward products: 16 (integer) or 32 (float32)"`
 	Noise        quant.Noise     `yaml:"noise" doc:"noise injected into the weights"`
+	Mixed        quant.Mixed     `yaml:"mixed" doc:"other quantizers for the weights of single layers: the first pattern that matches a layer decides; [] for none"`
 	Phases       []Phase         `yaml:"phases" doc:"way to the quantized network; [] quantizes everything from step 0"`
+}
+
+// Quantizes reports whether any number of the network is to be quantized.
+func (q Quantization) Quantizes() bool {
+	return q.Weights.Bits != Float || q.Activations.Bits != Float || len(q.Mixed) > 0
 }
 
 // Validate checks what can be known without the model; [Quantization.Plan]
@@ -69,6 +75,9 @@ func (q Quantization) Validate() error {
 	}
 	if q.GradientBits != 16 && q.GradientBits != Float {
 		errs = append(errs, fmt.Errorf("gradient_bits: %d is not supported: use 16 or 32", q.GradientBits))
+	}
+	for i, r := range q.Mixed {
+		errs = append(errs, validateMixed(fmt.Sprintf("mixed[%d]", i), r))
 	}
 	total := 0.0
 	for i, p := range q.Phases {
@@ -99,7 +108,7 @@ func (q Quantization) validatePhase(at string, p Phase) error {
 	}
 	errs = append(errs, p.Lambda.validate(at+".lambda"))
 
-	own := q.in(p) // a mistake that it inherits is reported where it was made
+	own := q.in(p, nil) // a mistake that it inherits is reported where it was made
 	if p.Weights != nil && q.Weights.validate("") == nil {
 		errs = append(errs, own.Weights.validate(at+".weights"))
 	}
@@ -108,6 +117,49 @@ func (q Quantization) validatePhase(at string, p Phase) error {
 	}
 	if p.Noise != nil && validateNoise("noise", q.Noise) == nil {
 		errs = append(errs, validateNoise(at+".noise", own.Noise))
+	}
+	return errors.Join(errs...)
+}
+
+// validateMixed checks that training and the packed file can have a quantizer.
+func validateMixed(at string, r quant.MixedRule) error {
+	if err := r.Quantizer.Validate(); err != nil {
+		return prefixed(at+".quantizer.", err)
+	}
+	rule, err := quant.New(r.Quantizer)
+	if err != nil {
+		return fmt.Errorf("%s.%w", at, err)
+	}
+	c := rule.Config()
+	var errs []error
+	if r.Layers == "" {
+		errs = append(errs, fmt.Errorf("%s.layers: is empty: write a pattern, as blocks.0.* or *.ffn.down", at))
+	}
+	if c.Scheme != quant.Symmetric {
+		errs = append(errs, fmt.Errorf("%s.quantizer.scheme: %s weights cannot be packed: use symmetric", at, c.Scheme))
+	}
+	switch c.Scale {
+	case quant.Static:
+		errs = append(errs, fmt.Errorf("%s.quantizer.scale: static is a scale that is given: use absmax or mse", at))
+	case quant.LSQ, quant.SEQ:
+		errs = append(errs, fmt.Errorf("%s.quantizer.scale: %s learns scales, which runs of language models do not: use mse", at, c.Scale))
+	}
+	inner := c.Granularity == quant.PerChannel && c.Axis != 0
+	if inner || c.Granularity != quant.PerTensor && c.Granularity != quant.PerChannel && c.Granularity != quant.PerGroup {
+		errs = append(errs, fmt.Errorf("%s.quantizer.granularity: scales by %s of axis %d cannot be packed: use tensor, channel with axis 0, or group", at, c.Granularity, c.Axis))
+	}
+	return errors.Join(errs...)
+}
+
+// prefixed puts a path before each of joined errors, which begin with a field.
+func prefixed(at string, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s%w", at, err)
+	}
+	var errs []error
+	for _, e := range joined.Unwrap() {
+		errs = append(errs, prefixed(at, e))
 	}
 	return errors.Join(errs...)
 }

@@ -8,7 +8,8 @@ import (
 )
 
 // State is how one linear layer computes at one step. With Lambda 0 it is
-// float32, whatever the bits are.
+// float32, whatever the bits are. The Weights of a layer that
+// [Quantization].Mixed names are in short its quantizer's.
 type State struct {
 	Weights     Weights
 	Activations Activations
@@ -32,19 +33,36 @@ func (s State) short(final State) string {
 }
 
 // untouched is the state of the layers before the first phase: float32.
-func (q Quantization) untouched(layers int) []State {
-	states := make([]State, layers)
+func (q Quantization) untouched(rules []*quant.Scalar) []State {
+	states := make([]State, len(rules))
 	for i := range states {
-		states[i] = State{q.Weights, q.Activations, quant.Noise{Kind: quant.NoNoise}, 0}
+		states[i] = q.end(rules[i])
+		states[i].Noise, states[i].Lambda = quant.Noise{Kind: quant.NoNoise}, 0
 	}
 	return states
 }
 
-// in returns what holds in a phase for the layers that it sets: its own
-// settings where it has them, else those of q.
-func (q Quantization) in(p Phase) State {
-	s := State{q.Weights, q.Activations, q.Noise, p.Lambda.To}
-	if w := p.Weights; w != nil {
+// end is how a layer computes when the run has ended: as q says, or with the
+// weights of its own rule, unless that is nil.
+func (q Quantization) end(rule *quant.Scalar) State {
+	s := State{q.Weights, q.Activations, q.Noise, 1}
+	if rule != nil {
+		c := rule.Config()
+		s.Weights = Weights{c.Bits, c.Scale}
+	}
+	return s
+}
+
+// in returns what holds in a phase for a layer that it sets: its own settings
+// where it has them, else those of q.
+func (q Quantization) in(p Phase, rule *quant.Scalar) State {
+	s := q.end(rule)
+	s.Lambda = p.Lambda.To
+	switch w := p.Weights; {
+	case w == nil:
+	case rule != nil && w.Bits == Float:
+		s.Weights.Bits = Float
+	case rule == nil:
 		s.Weights = Weights{or(w.Bits, s.Weights.Bits), or(w.Scale, s.Weights.Scale)}
 	}
 	if a := p.Activations; a != nil {
@@ -69,11 +87,11 @@ func or[T comparable](own, inherited T) T {
 }
 
 // after returns the states at the end of a phase that sets the layers of set.
-func (q Quantization) after(p Phase, set []bool, before []State) []State {
+func (q Quantization) after(p Phase, set []bool, rules []*quant.Scalar, before []State) []State {
 	states := slices.Clone(before)
 	for i := range states {
 		if set[i] {
-			states[i] = q.in(p)
+			states[i] = q.in(p, rules[i])
 		}
 	}
 	return states

@@ -10,7 +10,6 @@ import (
 	"trefoil/arch"
 	"trefoil/config"
 	"trefoil/export"
-	"trefoil/infer"
 	"trefoil/quant/packed"
 )
 
@@ -124,7 +123,7 @@ const sizeWindows = 4
 // network little, where a gain of 1 would change the size of every input.
 func (t *textTask) inputSizes(run *export.Run) (map[string]float32, error) {
 	run.Model.Context = t.config.Model.Context
-	model, err := infer.New(run.Freeze(export.Options{Float: packed.Float32}))
+	model, err := run.Inference(export.Options{Float: packed.Float32})
 	if err != nil {
 		return nil, err
 	}

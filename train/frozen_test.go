@@ -9,12 +9,23 @@ import (
 	"trefoil/arch"
 	"trefoil/config"
 	"trefoil/export"
-	"trefoil/infer"
 	"trefoil/internal/kernel"
 	"trefoil/quant"
 	"trefoil/quant/packed"
 	"trefoil/schedule"
 )
+
+// mixed has a rule for each kind of packed matrix; attention.v and ffn.up stay
+// as the run has them.
+var mixed = quant.Mixed{
+	{Layers: "blocks.0.attention.q", Quantizer: quant.Config{Bits: 1}},
+	{Layers: "blocks.0.attention.k", Quantizer: quant.Config{Bits: 4, Granularity: quant.PerGroup, Group: 16}},
+	{Layers: "*.attention.[kq]", Quantizer: quant.Config{Scale: quant.Optimal, Granularity: quant.PerChannel}},
+	{Layers: "*.attention.o", Quantizer: quant.Config{Bits: 3, Scale: quant.MSE}},
+	{Layers: "*.ffn.gate", Quantizer: quant.Config{}},
+	{Layers: "blocks.0.ffn.down", Quantizer: quant.Config{Bits: 8, Granularity: quant.PerChannel, ScaleType: quant.PowerOfTwo}},
+	{Layers: "*.ffn.down", Quantizer: quant.Config{Bits: 2, Rounding: quant.Stochastic}},
+}
 
 // What the graph computes with is what is frozen: logits of the same tokens
 // are equal bit for bit, at every level of the processor.
@@ -32,10 +43,12 @@ func TestFrozenModelEqualsGraph(t *testing.T) {
 			{Weights: schedule.Weights{Bits: schedule.TernaryBits, Scale: quant.AbsMean}, Activations: schedule.Activations{Bits: 32}},
 			{Weights: schedule.Weights{Bits: schedule.Float, Scale: quant.AbsMean}, Activations: schedule.Activations{Bits: 8}},
 			{Weights: schedule.Weights{Bits: schedule.Float, Scale: quant.AbsMean}, Activations: schedule.Activations{Bits: 32}},
+			{Weights: schedule.Weights{Bits: schedule.TernaryBits, Scale: quant.AbsMean}, Activations: schedule.Activations{Bits: 8}, Mixed: mixed},
+			{Weights: schedule.Weights{Bits: schedule.Float, Scale: quant.AbsMean}, Activations: schedule.Activations{Bits: 32}, Mixed: mixed},
 		} {
 			q.Estimator, q.GradientBits, q.Noise.Kind = quant.Identity, 16, quant.NoNoise
 			for level := kernel.Portable; level <= kernel.Best(); level++ {
-				t.Run(fmt.Sprintf("%s/%v-%s-%d/%v", c.Activation, q.Weights.Bits, q.Weights.Scale, q.Activations.Bits, level), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%v-%s-%d-%d/%v", c.Activation, q.Weights.Bits, q.Weights.Scale, q.Activations.Bits, len(q.Mixed), level), func(t *testing.T) {
 					defer kernel.SetLevel(kernel.SetLevel(level))
 					frozenEqualsGraph(t, c, q)
 				})
@@ -75,7 +88,7 @@ func frozenEqualsGraph(t *testing.T, c arch.Config, q schedule.Quantization) {
 	if err := n.Evaluate(); err != nil {
 		t.Fatal(err)
 	}
-	m, err := infer.New(run.Freeze(export.Options{Float: packed.Float32, Percentile: 99.9}))
+	m, err := run.Inference(export.Options{Float: packed.Float32, Percentile: 99.9})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"fmt"
+
 	G "gorgonia.org/gorgonia"
 
 	"trefoil/arch"
@@ -27,7 +29,7 @@ type Network struct {
 // [Network.Quantize].
 func NewNetwork(c arch.Config, q schedule.Quantization, batch int, seed uint64) (*Network, error) {
 	g := G.NewGraph()
-	quantized := q.Weights.Bits != schedule.Float || q.Activations.Bits != schedule.Float
+	quantized := q.Quantizes()
 	m, err := layers.NewTransformer(g, c, quantized, seed)
 	if err != nil {
 		return nil, err
@@ -36,6 +38,9 @@ func NewNetwork(c arch.Config, q schedule.Quantization, batch int, seed uint64) 
 		for _, l := range m.Linears() {
 			l.Weights.Estimator = q.Estimator
 			l.Activations.GradientBits = q.GradientBits
+		}
+		if err := layers.Mix(m, q.Mixed); err != nil {
+			return nil, fmt.Errorf("quantization.mixed: %w", err)
 		}
 	}
 	n := &Network{Model: m, Batch: batch}

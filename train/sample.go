@@ -27,7 +27,7 @@ func writeSample(ctx context.Context, dir string, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	model, err := infer.New(run.Freeze(export.Options{Float: packed.Float32}))
+	model, err := run.Inference(export.Options{Float: packed.Float32})
 	if err != nil {
 		return err
 	}

@@ -139,8 +139,11 @@ func (t *textTask) describe(step int) Plan {
 	for _, q := range t.network.Model.Parameters() {
 		p.Parameters += q.Size()
 	}
-	if t.config.Quantization.Weights.Bits != schedule.Float {
-		for _, l := range t.network.Model.Linears() {
+	for _, l := range t.network.Model.Linears() {
+		switch {
+		case l.Weights != nil && l.Weights.Rule != nil:
+			p.Mixed += l.Weight.Size()
+		case t.config.Quantization.Weights.Bits != schedule.Float:
 			p.Ternary += l.Weight.Size()
 		}
 	}

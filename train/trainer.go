@@ -36,6 +36,7 @@ type Plan struct {
 	Data       *data.Dataset
 	Parameters int // learned numbers
 	Ternary    int // how many of them become ternary
+	Mixed      int // how many get a quantizer of quantization.mixed
 	Step       int // updates already made, of a resumed run
 }
 

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -21,6 +22,7 @@ import (
 	"trefoil/data"
 	"trefoil/export"
 	"trefoil/internal/command"
+	"trefoil/internal/progress"
 	"trefoil/quant/packed"
 )
 
@@ -133,30 +135,38 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer r.Close()
+	shown := progress.New()
+	r.Progress = shown.Show
 	var errs []error
-	for i, f := range q.formats {
-		if i > 0 {
-			fmt.Fprintln(stdout)
-		}
+	gap := ""
+	for _, f := range q.formats {
 		path := q.path
 		if path == "" {
 			path = r.DefaultPath(f, q.options)
 		}
-		errs = append(errs, q.write(ctx, r, f, path, stdout))
-		if err := ctx.Err(); err != nil {
-			return err
+		var report bytes.Buffer
+		err := q.write(ctx, r, f, path, &report)
+		shown.Clear()
+		if report.Len() > 0 {
+			fmt.Fprint(stdout, gap, &report)
+			gap = "\n"
 		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-func (q *request) write(ctx context.Context, r *export.Run, f export.Format, path string, stdout io.Writer) error {
+// write writes one format, verifies it if that was asked for, and reports both.
+func (q *request) write(ctx context.Context, r *export.Run, f export.Format, path string, w io.Writer) error {
 	if f == export.Trefoil {
 		report, err := r.Export(ctx, path, q.options)
 		if err != nil {
 			return err
 		}
-		if err := write(stdout, report, examplePrompt(r)); err != nil {
+		if err := write(w, report, examplePrompt(r)); err != nil {
 			return err
 		}
 	} else {
@@ -164,7 +174,7 @@ func (q *request) write(ctx context.Context, r *export.Run, f export.Format, pat
 		if err != nil {
 			return err
 		}
-		if err := writeOutput(stdout, r, output); err != nil {
+		if err := writeOutput(w, r, output); err != nil {
 			return err
 		}
 	}
@@ -175,11 +185,11 @@ func (q *request) write(ctx context.Context, r *export.Run, f export.Format, pat
 	if err != nil {
 		return err
 	}
-	return writeVerification(stdout, v)
+	return writeVerification(w, v)
 }
 
 func examplePrompt(r *export.Run) string {
-	if r.Config.Data.Path == data.GoSource {
+	if r.Config.Data.Path == data.GoSource && r.Heldout.N > 0 { // text that it has seen
 		return "func "
 	}
 	return "The "

@@ -23,7 +23,7 @@ func sample() *export.Report {
 	linear := func(name string, out, in int) export.Layer {
 		return export.Layer{
 			Name: name, Kind: arch.Linear, Shape: []int{out, in}, Weights: out * in, Type: packed.Ternary,
-			Zeros: 0.3141, Scale: 0.0213, Activation: &packed.Activation{Bits: 8, AbsMax: 4.5, Percentile: 3}, Bytes: (out*in + 4) / 5,
+			Zeros: 0.3141, Scales: 1, Scale: 0.0213, Activation: &packed.Activation{Bits: 8, AbsMax: 4.5, Percentile: 3}, Bytes: (out*in + 4) / 5,
 		}
 	}
 	norm := export.Layer{Name: "norm", Kind: arch.Norm, Shape: []int{256}, Weights: 256, Type: packed.Float32, Bytes: 1024}
@@ -103,8 +103,8 @@ func TestSeveralFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err = run(t.Context(), []string{dir, "-format", "gguf,hf", "-format", "safetensors", "-verify"}, &out)
-	if err == nil || !strings.Contains(err.Error(), "model.sub_norms is false") || strings.Contains(err.Error(), "hf:") {
+	err = run(t.Context(), []string{dir, "-format", "hf-packed,hf", "-format", "safetensors", "-verify"}, &out)
+	if err == nil || !strings.Contains(err.Error(), "2 bits would make them ternary") || strings.Contains(err.Error(), "hf:") {
 		t.Errorf("got %v", err)
 	}
 	if n := strings.Count(out.String(), "verified: all 21 tensors are equal to the run's, to the last bit"); n != 2 {

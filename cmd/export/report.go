@@ -77,8 +77,11 @@ func writeLayers(w io.Writer, r *export.Report) {
 			continue
 		}
 		zeros, scale, input := "-", "-", "-"
-		if l.Type == packed.Ternary {
+		if l.Scales > 0 {
 			zeros, scale = fmt.Sprintf("%.1f%%", 100*l.Zeros), fmt.Sprintf("%.5f", l.Scale)
+		}
+		if l.Scales > 1 {
+			scale = command.Group(l.Scales) + " of them"
 		}
 		if l.Activation != nil && l.Activation.AbsMax > 0 {
 			input = fmt.Sprintf("%.2f", l.Activation.AbsMax)
@@ -109,12 +112,14 @@ func (t total) row(to *table, name, remark string) {
 
 // writeTotals compares the file with float32.
 func writeTotals(w io.Writer, r *export.Report) {
-	var ternary, embedding, float, all total
+	var ternary, mixed, embedding, float, all total
 	for _, l := range r.Layers {
 		all.add(l)
 		switch {
 		case l.Type == packed.Ternary:
 			ternary.add(l)
+		case l.Scales > 0:
+			mixed.add(l)
 		case l.Kind == arch.Embedding:
 			embedding.add(l)
 		default:
@@ -125,6 +130,7 @@ func writeTotals(w io.Writer, r *export.Report) {
 	t := table{{"", "weights", "float32", "this file", "smaller"}}
 	ternary.row(&t, "ternary layers", fmt.Sprintf("%.3f MB per million weights (literature: %.3f)",
 		float64(ternary.bytes)/float64(max(1, ternary.weights)), literatureSize))
+	mixed.row(&t, "layers by quantization.mixed", fmt.Sprintf("%.2f bits a weight", 8*float64(mixed.bytes)/float64(max(1, mixed.weights))))
 	share := fmt.Sprintf("%.0f%% of the file", 100*float64(embedding.bytes)/float64(r.FileBytes))
 	if hasHead(r.Layers) {
 		embedding.row(&t, "embedding, head", share)

@@ -19,6 +19,7 @@ import (
 
 	"trefoil/convert"
 	"trefoil/internal/command"
+	"trefoil/internal/progress"
 )
 
 const usage = `usage: import MODEL [-o DIR] [-data PATH] [-context N] [-tokenizer FILE]
@@ -62,7 +63,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	shown := progress.New()
+	o.Progress = shown.Show
 	err = m.Write(ctx, *out, o)
+	shown.Clear()
+	if errors.Is(err, convert.ErrExists) {
+		err = fmt.Errorf("%w with -o, or delete it", err)
+	}
 	if err == nil {
 		err = report(stdout, m, *out, o)
 	}

@@ -55,7 +55,11 @@ func flatten(prefix string, b []byte) ([]key, error) {
 			keys = append(keys, inner...)
 			continue
 		}
-		keys = append(keys, key{Name: path, Type: "json", Value: field})
+		var line bytes.Buffer
+		if err := json.Compact(&line, field); err != nil {
+			return nil, err
+		}
+		keys = append(keys, key{Name: path, Type: "json", Value: json.RawMessage(line.Bytes())})
 	}
 	return keys, nil
 }

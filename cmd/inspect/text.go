@@ -103,6 +103,9 @@ func quote(v any, width int) string {
 		}
 		return fmt.Sprintf("%s... (%s bytes)", quoted, command.Group(len(v)))
 	case json.RawMessage:
+		if line := []rune(string(v)); len(line) > width {
+			return fmt.Sprintf("%s... (%s bytes)", string(line[:width]), command.Group(len(v)))
+		}
 		return string(v)
 	case []any:
 		return fmt.Sprintf("[%d elements]", len(v))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"trefoil/quant/packed"
 )
@@ -30,24 +31,35 @@ func openTrefoil(path string) (*content, error) {
 		if err != nil {
 			return 0, 0, false, inFile(path, err)
 		}
-		return count(loaded.Codes) + count(loaded.Values), t.elements(), true, goOn()
+		return zerosOf(loaded), t.elements(), true, goOn()
 	}
 	return c, nil
 }
 
+func zerosOf(t *packed.Tensor) int {
+	if t.Matrix != nil {
+		return count(t.Floats())
+	}
+	return count(t.Codes) + count(t.Values)
+}
+
 // noteOf tells a tensor's scales.
 func noteOf(t packed.Info) string {
-	var note string
-	if t.Type == packed.Ternary {
-		note = fmt.Sprintf("scale %.5g", t.Scale)
+	var notes []string
+	switch {
+	case t.Type == packed.Ternary:
+		notes = append(notes, fmt.Sprintf("scale %.5g", t.Scale))
+	case t.Scales > 0:
+		notes = append(notes, fmt.Sprintf("scales: %d", t.Scales))
 	}
 	if a := t.Activation; a != nil && a.Bits < 32 {
-		note += fmt.Sprintf(", input of %d bits", a.Bits)
+		input := fmt.Sprintf("input of %d bits", a.Bits)
 		if a.AbsMax > 0 {
-			note += fmt.Sprintf(" up to %.5g", a.AbsMax)
+			input += fmt.Sprintf(" up to %.5g", a.AbsMax)
 		}
+		notes = append(notes, input)
 	}
-	return note
+	return strings.Join(notes, ", ")
 }
 
 func count[T int8 | float32](x []T) int {

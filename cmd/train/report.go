@@ -16,7 +16,6 @@ import (
 
 	"trefoil/config"
 	"trefoil/internal/command"
-	"trefoil/schedule"
 	"trefoil/train"
 )
 
@@ -123,7 +122,7 @@ func (r *reporter) endBar() {
 func (r *reporter) ready(p train.Plan) {
 	r.endBar()
 	d, m, t, q := p.Data, p.Config.Model, p.Config.Train, p.Config.Quantization
-	r.float = q.Weights.Bits == schedule.Float && q.Activations.Bits == schedule.Float
+	r.float = !q.Quantizes()
 	for _, w := range d.Warnings {
 		fmt.Fprintln(r.out, "note:", w)
 	}
@@ -136,7 +135,12 @@ func (r *reporter) ready(p train.Plan) {
 	fmt.Fprintf(r.out, "%s: %s, %s of text; %s tokens to learn from, %s held out, vocabulary %d\n",
 		p.Config.Data.Path, count(d.Documents, "document"), size(d.Bytes), command.Group(d.Train.Len()), command.Group(d.Heldout.Len()), d.Tokenizer.Vocab())
 	what := "all float32"
-	if p.Ternary > 0 {
+	switch mixed := command.Group(p.Mixed) + " by quantization.mixed"; {
+	case p.Ternary > 0 && p.Mixed > 0:
+		what = fmt.Sprintf("%s of them ternary, %s", command.Group(p.Ternary), mixed)
+	case p.Mixed > 0:
+		what = "of them " + mixed
+	case p.Ternary > 0:
 		what = fmt.Sprintf("%s of them ternary", command.Group(p.Ternary))
 	}
 	fmt.Fprintf(r.out, "model: %s parameters, %s; %s of width %d, context %d\n", command.Group(p.Parameters), what, count(m.Layers, "layer"), m.Dim, m.Context)

@@ -12,6 +12,7 @@ import (
 	"github.com/edsrzf/mmap-go"
 
 	"trefoil/internal/kernel"
+	"trefoil/quant"
 )
 
 // Info is a tensor's entry in the index.
@@ -19,7 +20,8 @@ type Info struct {
 	Name       string      `json:"name"`
 	Type       Type        `json:"type"`
 	Shape      []int       `json:"shape"`
-	Scale      float32     `json:"scale,omitempty"`
+	Scale      float32     `json:"scale,omitempty"`  // of a ternary tensor
+	Scales     int         `json:"scales,omitempty"` // number of scales of [Codes], before the codes
 	Activation *Activation `json:"activation,omitempty"`
 	Offset     int64       `json:"offset"` // in the file
 	Length     int64       `json:"length"` // bytes
@@ -99,11 +101,11 @@ func (f *File) checkIndex() error {
 		if err != nil {
 			return fmt.Errorf("tensor %s: %w", t.Name, err)
 		}
-		if t.Type != Ternary && t.Type != Float32 && t.Type != Float16 {
-			return fmt.Errorf("tensor %s: type %q is not known", t.Name, t.Type)
+		if err := t.checkType(n); err != nil {
+			return fmt.Errorf("tensor %s: %w", t.Name, err)
 		}
-		if t.Length != int64(t.Type.Bytes(n)) {
-			return fmt.Errorf("tensor %s: %d bytes, but %s of shape %v takes %d", t.Name, t.Length, t.Type, t.Shape, t.Type.Bytes(n))
+		if want := int64(4*t.Scales) + int64(t.Type.Bytes(n)); t.Length != want {
+			return fmt.Errorf("tensor %s: %d bytes, but %s of shape %v takes %d", t.Name, t.Length, t.Type, t.Shape, want)
 		}
 		if t.Offset != align(next) || t.Length > f.header.size-t.Offset {
 			return fmt.Errorf("tensor %s: offset %d and length %d are out of place in a file of %d bytes", t.Name, t.Offset, t.Length, f.header.size)
@@ -117,6 +119,36 @@ func (f *File) checkIndex() error {
 		return fmt.Errorf("the last tensor ends at byte %d of %d", next, f.header.size)
 	}
 	return nil
+}
+
+// checkType checks the type of a tensor of n elements, and its number of scales.
+func (i Info) checkType(n int) error {
+	switch _, codes := matrixTypes[i.Type]; {
+	case !codes && i.Type != Ternary && i.Type != Float32 && i.Type != Float16:
+		return fmt.Errorf("type %q is not known", i.Type)
+	case !codes && i.Scales != 0:
+		return fmt.Errorf("type %s has no scales of its own, but %d are listed", i.Type, i.Scales)
+	case codes && (i.Scales < 1 || i.Scales > n || n%i.Scales != 0 || len(i.Shape) != 2):
+		return fmt.Errorf("%d scales for shape %v: they do not divide a matrix", i.Scales, i.Shape)
+	}
+	return nil
+}
+
+// matrix opens the bytes of a tensor of [Codes].
+func (i Info) matrix(b []byte) (*Matrix, error) {
+	scales := make([]float32, i.Scales)
+	for j := range scales {
+		scales[j] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*j:]))
+	}
+	rows, cols := i.Shape[0], i.Shape[1]
+	s := Scales{Granularity: quant.PerGroup, Group: rows * cols / i.Scales, Values: scales}
+	switch i.Scales {
+	case 1:
+		s.Granularity = quant.PerTensor
+	case rows:
+		s.Granularity = quant.PerChannel
+	}
+	return OpenMatrix(matrixTypes[i.Type], rows, cols, slices.Clone(b[4*i.Scales:]), s)
 }
 
 // checkPadding checks that the bytes between sections and tensors are zero.
@@ -181,6 +213,11 @@ func (f *File) Load(name string) (*Tensor, error) {
 	case Ternary:
 		t.Codes = make([]int8, n)
 		if err := kernel.UnpackTrits(t.Codes, b); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", name, err)
+		}
+	default:
+		var err error
+		if t.Matrix, err = info.matrix(b); err != nil {
 			return nil, fmt.Errorf("tensor %s: %w", name, err)
 		}
 	case Float16:

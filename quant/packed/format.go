@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"trefoil/internal/kernel"
+	"trefoil/quant"
 )
 
 // A Format is how a [Matrix] stores its codes, row after row without gaps, in
@@ -34,6 +35,19 @@ func (f Format) Range() (lo, hi int8) { return kernel.Packing(f).Range() }
 
 // Bytes returns how many bytes n codes take, in whole blocks.
 func (f Format) Bytes(n int) int { return kernel.Packing(f).Size(n) }
+
+// Fitting returns the format of the fewest bits that holds the codes of a grid.
+func Fitting(g quant.Grid) (Format, error) {
+	if g == (quant.Grid{Min: -1, Max: 1, Step: 2}) {
+		return Bits1, nil
+	}
+	for _, f := range []Format{Trits, Bits2, Bits3, Bits4, Bits8} {
+		if lo, hi := f.Range(); int(lo) <= g.Min && g.Max <= int(hi) {
+			return f, nil
+		}
+	}
+	return 0, fmt.Errorf("codes from %d to %d do not fit 8 bits", g.Min, g.Max)
+}
 
 func (f Format) check() error {
 	if _, ok := formatNames[f]; !ok {

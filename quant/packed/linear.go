@@ -61,10 +61,17 @@ func NewLinear(m *Matrix) (*Linear, error) {
 	return l, nil
 }
 
-// Linear prepares a ternary tensor [out, in].
+// Linear prepares a tensor of codes [out, in].
 func (t *Tensor) Linear() (*Linear, error) {
+	if t.Matrix != nil {
+		l, err := NewLinear(t.Matrix)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
+		return l, nil
+	}
 	if t.Type != Ternary || len(t.Shape) != 2 || len(t.Codes) != t.Shape[0]*t.Shape[1] {
-		return nil, fmt.Errorf("tensor %s: %s of shape %v: only ternary matrices can be multiplied in integers", t.Name, t.Type, t.Shape)
+		return nil, fmt.Errorf("tensor %s: %s of shape %v: only codes can be multiplied in integers", t.Name, t.Type, t.Shape)
 	}
 	l := &Linear{out: t.Shape[0], in: t.Shape[1], scales: []float32{t.Scale}, group: len(t.Codes), ternary: new(kernel.Ternary)}
 	l.ternary.Pack(t.Codes, l.out, l.in)

@@ -55,6 +55,10 @@
 //	         byte = (c0+1)*81 + (c1+1)*27 + (c2+1)*9 + (c3+1)*3 + (c4+1),
 //	         running over the ends of rows; the last byte is filled up with
 //	         code 0. The weight is code * scale.
+//	bits1, trits, bits2, bits3, bits4, bits8
+//	         a [Matrix] of that [Format], with as many scales as the index
+//	         says: the scales, float32 each, then the codes. Equally many
+//	         consecutive elements share a scale. The weight is code * scale.
 //
 // # Activations
 //
@@ -110,6 +114,21 @@ const (
 	Float16 Type = "float16"
 )
 
+// matrixTypes are the types of tensors that are a [Matrix].
+var matrixTypes = map[Type]Format{
+	"bits1": Bits1, "trits": Trits, "bits2": Bits2, "bits3": Bits3, "bits4": Bits4, "bits8": Bits8,
+}
+
+// Codes returns the type of a tensor that is a [Matrix] of that format.
+func Codes(f Format) Type {
+	for t, own := range matrixTypes {
+		if own == f {
+			return t
+		}
+	}
+	return ""
+}
+
 // Activation is how a linear layer reads its input. The static scales are
 // stored as bounds of |x|: the scale of the codes is the bound divided by the
 // largest code. Both are 0 if the model was not calibrated.
@@ -130,8 +149,8 @@ func (a *Activation) check() error {
 	return nil
 }
 
-// A Tensor is a tensor in memory: Codes and Scale if Type is Ternary, Values
-// otherwise. Values of a Float16 tensor that was read have been rounded to
+// A Tensor is a tensor in memory: Codes and Scale if Type is Ternary, Matrix if
+// it is one of [Codes], Values otherwise. Values of a Float16 tensor that was read have been rounded to
 // half precision.
 type Tensor struct {
 	Name       string
@@ -141,6 +160,37 @@ type Tensor struct {
 	Activation *Activation // of a linear layer's input; nil for other tensors
 	Codes      []int8
 	Values     []float32
+	Matrix     *Matrix
+}
+
+// Quantized reports whether the tensor is of codes.
+func (t *Tensor) Quantized() bool { return t.Type == Ternary || t.Matrix != nil }
+
+// Floats returns the elements as float32, whatever the type: Values itself, or
+// code * scale.
+func (t *Tensor) Floats() []float32 {
+	switch {
+	case t.Matrix != nil:
+		w := make([]float32, t.Matrix.rows*t.Matrix.cols)
+		t.Matrix.dequantize(w, 0)
+		return w
+	case t.Type == Ternary:
+		w := make([]float32, len(t.Codes))
+		for i, c := range t.Codes {
+			w[i] = float32(c) * t.Scale
+		}
+		return w
+	}
+	return t.Values
+}
+
+// size is how many bytes the elements take in a file.
+func (t *Tensor) size() int {
+	if t.Matrix != nil {
+		return t.Matrix.Size()
+	}
+	n, _ := elements(t.Shape)
+	return t.Type.Bytes(n)
 }
 
 // A Model is the content of a file.
@@ -160,13 +210,16 @@ func (m *Model) Find(name string) *Tensor {
 	return nil
 }
 
-// Bytes returns how many bytes n elements take.
+// Bytes returns how many bytes n elements take, without the scales of [Codes].
 func (t Type) Bytes(n int) int {
 	switch t {
 	case Ternary:
 		return Trits.Bytes(n)
 	case Float16:
 		return 2 * n
+	}
+	if f, ok := matrixTypes[t]; ok {
+		return f.Bytes(n)
 	}
 	return 4 * n
 }
@@ -217,7 +270,14 @@ func (t *Tensor) check() error {
 			return fmt.Errorf("element %d is %g", i, t.Values[i])
 		}
 	default:
-		return fmt.Errorf("type %q is not known", t.Type)
+		f, ok := matrixTypes[t.Type]
+		switch m := t.Matrix; {
+		case !ok:
+			return fmt.Errorf("type %q is not known", t.Type)
+		case m == nil || len(t.Shape) != 2 || m.format != f || m.rows != t.Shape[0] || m.cols != t.Shape[1]:
+			return fmt.Errorf("type %s of shape %v: the matrix is of another kind", t.Type, t.Shape)
+		}
+		have = n
 	}
 	if have != n {
 		return fmt.Errorf("shape %v has %d elements, the data %d", t.Shape, n, have)

@@ -42,8 +42,25 @@ func sample() *Model {
 				Activation: &Activation{Bits: 8, AbsMax: 3.3333333, Percentile: 2.7},
 			},
 			{Name: "norm", Type: Float16, Shape: []int{3}, Values: []float32{1, -2.5, 0x1p-24}},
+			{
+				Name: "blocks.0.ffn.up", Type: Codes(Bits3), Shape: []int{3, 8}, Matrix: threeBits(),
+				Activation: &Activation{Bits: 8, AbsMax: 3, Percentile: 2},
+			},
 		},
 	}
+}
+
+// threeBits is a matrix with two scales a row.
+func threeBits() *Matrix {
+	codes := make([]int8, 24)
+	for i := range codes {
+		codes[i] = int8(i%8 - 4)
+	}
+	m, err := NewMatrix(Bits3, 3, 8, codes, Scales{Granularity: "group", Group: 4, Values: []float32{1, -0.5, 0, 0.1, 1e-38, 3}})
+	if err != nil {
+		panic(err)
+	}
+	return m
 }
 
 func encode(t testing.TB, m *Model) []byte {
@@ -223,6 +240,9 @@ func TestForgedFiles(t *testing.T) {
 		"negative":       {replace(`"shape":[3,7]`, `"shape":[3,-]`), "section index: "},
 		"zero":           {replace(`"shape":[3,7]`, `"shape":[3,0]`), "dimension"},
 		"type":           {replace(`"type":"ternary"`, `"type":"quinary"`), "quinary"},
+		"scales":         {replace(`"scales":6`, `"scales":5`), "5 scales for shape [3 8]"},
+		"no scales":      {replace(`"scales":6`, `"scales":0`), "0 scales for shape [3 8]"},
+		"other groups":   {replace(`"scales":6`, `"scales":8`), "tensor blocks.0.ffn.up: "},
 		"name twice":     {replace(`"name":"norm","type":"float16"`, `"name":"norm","type":"float15"`), "float15"},
 	} {
 		if _, err := Decode(c.forge(encode(t, sample()))); err == nil || !strings.Contains(err.Error(), c.says) {
@@ -260,6 +280,8 @@ func TestWriteRefuses(t *testing.T) {
 		"tensor norm: type \"int8\"":               func(m *Model) { m.Tensors[2].Type = "int8" },
 		"tensor embedding: the name is taken":      func(m *Model) { m.Tensors[2].Name = "embedding" },
 		"tensor blocks.0.attention.q: activations": func(m *Model) { m.Tensors[1].Activation.Bits = 9 },
+		"type bits4 of shape [3 8]":                func(m *Model) { m.Tensors[3].Type = "bits4" },
+		"type bits3 of shape [8 3]":                func(m *Model) { m.Tensors[3].Shape = []int{8, 3} },
 		"static activation scales 0 and 2.7":       func(m *Model) { m.Tensors[1].Activation.AbsMax = 0 },
 		"section config: model: ":                  func(m *Model) { m.Config.Model.Heads = 3 },
 	} {

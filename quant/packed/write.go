@@ -3,9 +3,11 @@ package packed
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"slices"
 
 	"trefoil/internal/atomicfile"
@@ -26,10 +28,22 @@ func Write(path string, m *Model) (size int64, err error) {
 // in small pieces as they are written, twice: once for their checksums, which
 // stand before them.
 func Encode(w io.Writer, m *Model) (size int64, err error) {
+	return EncodeFrom(w, m, func(yield func(*Tensor, error) bool) {
+		for i := range m.Tensors {
+			if !yield(&m.Tensors[i], nil) {
+				return
+			}
+		}
+	})
+}
+
+// EncodeFrom is Encode of tensors that need not be in memory together: it goes
+// over them twice, and keeps none. Those of m are not written.
+func EncodeFrom(w io.Writer, m *Model, tensors iter.Seq2[*Tensor, error]) (size int64, err error) {
 	if err := m.Config.Model.Validate(); err != nil {
 		return 0, fmt.Errorf("section config: model: %w", err)
 	}
-	infos, err := describe(m.Tensors)
+	infos, err := describe(tensors)
 	if err != nil {
 		return 0, err
 	}
@@ -43,19 +57,24 @@ func Encode(w io.Writer, m *Model) (size int64, err error) {
 		out.pad()
 		out.Write(s)
 	}
-	for i := range m.Tensors {
+	for t, err := range tensors {
+		if err := errors.Join(err, out.err); err != nil {
+			return out.n, err
+		}
 		out.pad()
-		writeElements(out, &m.Tensors[i])
+		writeElements(out, t)
 	}
 	return out.n, out.err
 }
 
 // describe returns the index of the tensors, with offsets still to be set.
-func describe(tensors []Tensor) ([]Info, error) {
-	infos := make([]Info, len(tensors))
+func describe(tensors iter.Seq2[*Tensor, error]) ([]Info, error) {
+	infos := []Info{} // of no tensors it is [], not null
 	seen := map[string]bool{}
-	for i := range tensors {
-		t := &tensors[i]
+	for t, err := range tensors {
+		if err != nil {
+			return nil, err
+		}
 		if err := t.check(); err != nil {
 			return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
 		}
@@ -65,11 +84,14 @@ func describe(tensors []Tensor) ([]Info, error) {
 		seen[t.Name] = true
 		crc := crc32.New(castagnoli)
 		writeElements(crc, t)
-		n, _ := elements(t.Shape)
-		infos[i] = Info{
+		info := Info{
 			Name: t.Name, Type: t.Type, Shape: t.Shape, Scale: t.Scale, Activation: t.Activation,
-			Length: int64(t.Type.Bytes(n)), CRC: crc.Sum32(),
+			Length: int64(t.size()), CRC: crc.Sum32(),
 		}
+		if t.Matrix != nil {
+			info.Scales = len(t.Matrix.scales)
+		}
+		infos = append(infos, info)
 	}
 	return infos, nil
 }
@@ -134,6 +156,11 @@ const chunk = tritsPerByte << 12
 
 // writeElements writes a tensor's elements; w keeps its first error.
 func writeElements(w io.Writer, t *Tensor) {
+	if m := t.Matrix; m != nil {
+		binary.Write(w, binary.LittleEndian, m.scales)
+		w.Write(m.packed)
+		return
+	}
 	buf := make([]byte, Float32.Bytes(chunk))
 	half := make([]uint16, chunk)
 	for codes := range slices.Chunk(t.Codes, chunk) {
