@@ -76,6 +76,9 @@ func (q *Quantized) quantizeWeights(g *G.ExprGraph, c quant.Config) error {
 	if err != nil {
 		return err
 	}
+	if _, err := rule.Config().Layout(q.Weight.Shape...); err != nil {
+		return err
+	}
 	if q.Weights == nil {
 		q.Weights = &nn.WeightQuantizer{Seed: nameSeed(q.Weight.Name)}
 	}

@@ -215,11 +215,6 @@ func (f *File) Load(name string) (*Tensor, error) {
 		if err := kernel.UnpackTrits(t.Codes, b); err != nil {
 			return nil, fmt.Errorf("tensor %s: %w", name, err)
 		}
-	default:
-		var err error
-		if t.Matrix, err = info.matrix(b); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", name, err)
-		}
 	case Float16:
 		half := make([]uint16, n)
 		for i := range half {
@@ -231,6 +226,11 @@ func (f *File) Load(name string) (*Tensor, error) {
 		t.Values = make([]float32, n)
 		for i := range t.Values {
 			t.Values[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	default:
+		var err error
+		if t.Matrix, err = info.matrix(b); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", name, err)
 		}
 	}
 	if err := t.check(); err != nil {
