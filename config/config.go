@@ -71,13 +71,14 @@ type Train struct {
 	Accumulate int    `yaml:"accumulate" doc:"passes whose gradients make one update"`
 	Optimizer  string `yaml:"optimizer" doc:"muon (matrices of the blocks; the rest by adamw) or adamw"`
 
-	LR       float64 `yaml:"lr" doc:"peak learning rate of adamw"`
-	MuonLR   float64 `yaml:"muon_lr" doc:"peak learning rate of muon"`
-	Schedule string  `yaml:"schedule" doc:"of the learning rate: linear, cosine, wsd, two-stage or constant"`
-	Warmup   int     `yaml:"warmup" doc:"steps in which the learning rate rises to its peak; the schedule's own course counts from step 0"`
-	Floor    float64 `yaml:"floor" doc:"share of the peak to which the schedule falls"`
-	Decay    float64 `yaml:"decay" doc:"share of the run in which the wsd schedule falls"`
-	Drop     float64 `yaml:"drop" doc:"factor of the two-stage schedule from half of the run on"`
+	LR        float64 `yaml:"lr" doc:"peak learning rate of adamw"`
+	MuonLR    float64 `yaml:"muon_lr" doc:"peak learning rate of muon"`
+	MuonBlock int     `yaml:"muon_block" doc:"rows (of a tall matrix, columns) that muon makes orthogonal together; 0 for all"`
+	Schedule  string  `yaml:"schedule" doc:"of the learning rate: linear, cosine, wsd, two-stage or constant"`
+	Warmup    int     `yaml:"warmup" doc:"steps in which the learning rate rises to its peak; the schedule's own course counts from step 0"`
+	Floor     float64 `yaml:"floor" doc:"share of the peak to which the schedule falls"`
+	Decay     float64 `yaml:"decay" doc:"share of the run in which the wsd schedule falls"`
+	Drop      float64 `yaml:"drop" doc:"factor of the two-stage schedule from half of the run on"`
 
 	WeightDecay float64 `yaml:"weight_decay" doc:"decoupled weight decay of the matrices"`
 	Beta1       float64 `yaml:"beta1" doc:"decay of adamw's mean of the gradient"`

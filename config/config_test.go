@@ -112,7 +112,7 @@ quantization:
 		`run.yaml:9: train.lr: "fast" is not a number`,
 		`run.yaml:10: train.lr: is given twice: remove this or line 9`,
 		`run.yaml:12: train.batch: is given twice: remove this or line 11`,
-		`run.yaml:13: train.learning_rate_of_muon: is not a field: the fields of train are steps, batch, accumulate, optimizer, lr, muon_lr, schedule, warmup, floor, decay, drop, weight_decay, beta1, beta2, clip, eval_every, eval_batches`,
+		`run.yaml:13: train.learning_rate_of_muon: is not a field: the fields of train are steps, batch, accumulate, optimizer, lr, muon_lr, muon_block, schedule, warmup, floor, decay, drop, weight_decay, beta1, beta2, clip, eval_every, eval_batches`,
 		`run.yaml:14: steps: is not a field: did you mean train.steps?`,
 		`run.yaml:15: seed: -1 is not a whole number, 0 or more`,
 		`run.yaml:16: data: "text.txt" is not a mapping: indent its fields beneath it, or leave it out`,

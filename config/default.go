@@ -22,7 +22,7 @@ func Default() Config {
 		},
 		Train: Train{
 			Steps: 550, Batch: 8, Accumulate: 1, Optimizer: Muon,
-			LR: 4e-3, MuonLR: 0.01, Schedule: schedule.Linear, Warmup: 40, Floor: 0, Decay: 0.4, Drop: 0.66,
+			LR: 4e-3, MuonLR: 0.01, MuonBlock: 128, Schedule: schedule.Linear, Warmup: 40, Floor: 0, Decay: 0.4, Drop: 0.66,
 			WeightDecay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1,
 			EvalEvery: 50, EvalBatches: 8,
 		},

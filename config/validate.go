@@ -127,6 +127,7 @@ func (t Train) Validate() error {
 	check(t.Optimizer == AdamW || t.Optimizer == Muon, "optimizer", fmt.Sprintf("%q", t.Optimizer), "muon or adamw")
 	check(t.LR > 0 && t.LR <= 1, "lr", t.LR, "a rate above 0 and up to 1: 2e-3 is usual")
 	check(t.MuonLR > 0 && t.MuonLR <= 1, "muon_lr", t.MuonLR, "a rate above 0 and up to 1: 0.01 is usual")
+	check(t.MuonBlock >= 0, "muon_block", t.MuonBlock, "0 (whole matrices) or more: 128 is usual")
 	check(t.WeightDecay >= 0 && t.WeightDecay <= 1, "weight_decay", t.WeightDecay, "0 (none) to 1: 0.1 is usual")
 	check(t.Beta1 >= 0 && t.Beta1 < 1, "beta1", t.Beta1, "0 or more and less than 1: 0.9 is usual")
 	check(t.Beta2 >= 0 && t.Beta2 < 1, "beta2", t.Beta2, "0 or more and less than 1: 0.99 is usual")

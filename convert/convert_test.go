@@ -93,7 +93,13 @@ func TestText(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("the cat's hats and thé end\n", 400)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := run(t, open(t, llama), Options{Text: path, Context: 16, Cache: t.TempDir()})
+	last := map[string][2]int64{}
+	progress := func(stage, _ string, done, total int64) { last[stage] = [2]int64{done, total} }
+	m := open(t, llama)
+	r := run(t, m, Options{Text: path, Context: 16, Cache: t.TempDir(), Progress: progress})
+	if twice := 2 * 4 * int64(m.Arch.ParameterCount()); last["importing"] != [2]int64{twice, twice} || last["encoding the text"][0] == 0 {
+		t.Errorf("progress ended at %v, want %d bytes", last, twice)
+	}
 	report, err := r.Export(t.Context(), filepath.Join(r.Dir, "m"), export.Options{Float: packed.Float32, Percentile: 99.9})
 	if err != nil || report.HeldoutTokens != windows*16 || !(report.DynamicLoss > 1) || report.GraphLoss != 0 {
 		t.Errorf("%+v, %v", report, err)

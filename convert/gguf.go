@@ -141,10 +141,10 @@ func (s *ggufSource) check() error {
 	known := wanted(names.GGUF, s.model)
 	for _, p := range s.model.Parameters() {
 		name := names.GGUF.Of(p.Name)
-		t, ok := s.Tensor(name)
-		if !ok {
-			return fmt.Errorf("tensor %s is missing", name)
+		if err := s.Decodable(name); err != nil {
+			return err
 		}
+		t, _ := s.Tensor(name)
 		if !slices.Equal(t.Shape, p.Shape) {
 			return fmt.Errorf("tensor %s: shape is %v, but the metadata asks for %v", name, t.Shape, p.Shape)
 		}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
@@ -34,7 +35,7 @@ func TestConfigErrors(t *testing.T) {
 		"layers: 100000000000 is not between":                                                               {"num_hidden_layers": 100000000000},
 		"dim: -1 is not between":                                                                            {"hidden_size": -1},
 		"head_dim: -8 is not":                                                                               {"head_dim": -8},
-		"cannot unmarshal string":                                                                           {"hidden_size": "wide"},
+		"hidden_size: a string is no value":                                                                 {"hidden_size": "wide"},
 	} {
 		dir := edited(t, fields)
 		if _, err := Open(dir, ""); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), dir) {
@@ -133,6 +134,46 @@ func TestGGUFErrors(t *testing.T) {
 		})
 		if _, err := Open(path, ""); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v: got %v, want it to say %q", value, err, says)
+		}
+	}
+}
+
+// That a type cannot be decoded is said before anything is written.
+func TestGGUFTypeThatCannotBeDecoded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	writeLlamaGGUF(t, open(t, llama), path, nil)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "output_norm.weight"
+	typeAt := bytes.Index(b, []byte(name)) + len(name) + 4 + 8 // behind the number of dimensions and the only one
+	b[typeAt] = 24                                             // I8: as long, or shorter
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, ""); err == nil || !strings.Contains(err.Error(), "tensor output_norm.weight: elements of type I8 cannot be decoded: convert") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What is no model for an import is told by what it is.
+func TestWrongPlaces(t *testing.T) {
+	dir := t.TempDir()
+	bin := edited(t, nil)
+	for _, f := range []string{"model.safetensors.index.json", "model.safetensors"} {
+		os.Remove(filepath.Join(bin, f))
+	}
+	os.WriteFile(filepath.Join(bin, "pytorch_model.bin"), []byte("PK"), 0o644)
+	os.WriteFile(filepath.Join(dir, "m.safetensors"), nil, 0o644)
+	os.WriteFile(filepath.Join(dir, "m.trefoil"), nil, 0o644)
+	made := run(t, open(t, llama), Options{}).Dir
+	for path, says := range map[string]string{
+		dir: "it has no config.json", made: "the folder of a run, which needs no import", bin: "turn pytorch_model.bin into safetensors",
+		filepath.Join(dir, "m.safetensors"): "weights only: give the folder", filepath.Join(dir, "m.trefoil"): "is packed already",
+	} {
+		if _, err := Open(path, ""); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), path) {
+			t.Errorf("got %v, want it to say %q", err, says)
 		}
 	}
 }

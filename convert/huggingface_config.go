@@ -89,7 +89,11 @@ var defaults = map[string]struct {
 // error names each such field.
 func parseConfig(text []byte) (hfConfig, error) {
 	var c hfConfig
-	if err := json.Unmarshal(text, &c); err != nil {
+	err := json.Unmarshal(text, &c)
+	if field := (*json.UnmarshalTypeError)(nil); errors.As(err, &field) && field.Field != "" {
+		return c, fmt.Errorf("%s: a %s is no value for this field", field.Field, field.Value)
+	}
+	if err != nil {
 		return c, fmt.Errorf("not a config.json: %w", err)
 	}
 	d, ok := defaults[c.ModelType]

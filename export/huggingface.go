@@ -152,7 +152,10 @@ func (r *Run) writeHuggingFace(ctx context.Context, dir string, f Format, o Opti
 	}
 	weights := func(w io.Writer) error { return r.writeHuggingFaceWeights(ctx, w, f, o) }
 	parts = append([]part{{weightsFile, weights}}, parts...)
-	_, missing := os.Stat(dir)
+	info, missing := os.Stat(dir)
+	if missing == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is a file, and the format a folder: choose another name", dir)
+	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func transformers(t *testing.T, j job) result {
 
 func TestTransformersReadsRuns(t *testing.T) {
 	have(t, installPython)
-	for name, run := range map[string]func() (string, error){"silu": siluRun, "relu2": relu2Run} {
+	for name, run := range map[string]func() (string, error){"silu": siluRun, "relu2": relu2Run, "llama": plainRun} {
 		for _, format := range []export.Format{export.HuggingFace, export.PackedHuggingFace} {
 			t.Run(name+" "+string(format), func(t *testing.T) {
 				m := open(t, run, export.Options{Float: packed.Float32})

@@ -6,107 +6,87 @@ import (
 	"trefoil/internal/kernel"
 )
 
-// muon updates the matrix w by its momentum, made orthogonal (Jordan et al.
-// 2024, "Muon: An optimizer for hidden layers in neural networks"), in steps
-// of AdamW's size (Liu et al. 2025, arXiv:2502.16982, equation 4):
+// muonBlock is a part of a matrix that Muon updates by itself: some of its
+// rows, or some of its columns, or all of it.
+type muonBlock struct {
+	w, m, g    []float32 // of the whole matrix: weights, momentum, gradient
+	rows, cols int       // of the block
+	keep, rate float32   // factors of the weights and of the update
+
+	// In memory a block is lines of length elements, stride apart.
+	first, lines, length, stride int
+}
+
+// muonBlocks divides the shorter side of a parameter's matrix into blocks of
+// at most o.muonBlock, as even as can be; 0 leaves it whole.
+//
+// The work of Newton-Schulz steps on a matrix grows with the square of its
+// shorter side, that of training with the number of tokens: at width 512 and
+// 2,048 tokens a step, whole matrices take more than half as long as all the
+// rest. Blocks are made orthogonal one by one where Muon is sharded over
+// devices, too (Khaled et al. 2025, "MuonBP: Faster Muon via Block-Periodic
+// Orthogonalization", arXiv:2510.16981).
+func (o *Optimizer) muonBlocks(s *state, w, g []float32, decay float64) []muonBlock {
+	k, count := min(s.rows, s.cols), 1
+	if o.muonBlock > 0 {
+		count = (k + o.muonBlock - 1) / o.muonBlock
+	}
+	blocks := make([]muonBlock, count)
+	for i := range blocks {
+		first, last := i*k/count, (i+1)*k/count
+		n := last - first
+		b := muonBlock{w: w, m: s.mean, g: g, rows: n, cols: s.cols, first: first * s.cols, lines: n, length: s.cols, stride: s.cols}
+		if s.rows > s.cols {
+			b.rows, b.cols = s.rows, n
+			b.first, b.lines, b.length = first, s.rows, n
+		}
+		b.keep = float32(1 - o.MuonLR*decay)
+		b.rate = float32(-o.MuonLR * 0.2 * math.Sqrt(float64(max(s.rows, s.cols))))
+		blocks[i] = b
+	}
+	return blocks
+}
+
+// muon updates blocks by their momentum, made orthogonal (Jordan et al. 2024,
+// "Muon: An optimizer for hidden layers in neural networks"), in steps of
+// AdamW's size (Liu et al. 2025, arXiv:2502.16982, equation 4), the gradient
+// multiplied by scale before:
 //
 //	m = 0.95 m + g
 //	w = (1 - lr decay) w - lr 0.2 sqrt(max(rows, cols)) orthogonal(g + 0.95 m)
-func (s *state) muon(o *Optimizer, w, g []float32, scale float32, decay float64) {
+//
+// rows and cols are those of the matrix, so that the root mean square of the
+// update does not depend on the blocks.
+func (o *Optimizer) muon(blocks []muonBlock, scale float32) {
+	// A block a core: its products are too small to be shared by several.
+	kernel.Parallel(len(blocks), func(i int) {
+		room := o.orthogonalizers.take()
+		blocks[i].update(room, scale)
+		o.orthogonalizers.put(room)
+	})
+}
+
+func (b *muonBlock) update(o *orthogonalizer, scale float32) {
 	const momentum = 0.95
-	room, _ := o.orthogonalizers.Get().(*orthogonalizer)
-	if room == nil {
-		room = new(orthogonalizer)
+	x := o.matrix(b.rows * b.cols)
+	for i := range b.lines { // line by line, so that each is in the cache
+		m, g := b.line(b.m, i), b.line(b.g, i)
+		x := x[i*b.length:][:b.length]
+		kernel.Scale(m, momentum)
+		kernel.AddScaled(m, g, scale)
+		clear(x)
+		kernel.AddScaled(x, g, scale)
+		kernel.AddScaled(x, m, momentum)
 	}
-	defer o.orthogonalizers.Put(room)
-
-	kernel.Scale(s.mean, momentum)
-	kernel.AddScaled(s.mean, g, scale)
-
-	x := room.matrix(len(g))
-	clear(x)
-	kernel.AddScaled(x, g, scale)
-	kernel.AddScaled(x, s.mean, momentum)
-	x = room.orthogonalize(x, s.rows, s.cols)
-
-	kernel.Scale(w, float32(1-o.MuonLR*decay))
-	kernel.AddScaled(w, x, float32(-o.MuonLR*0.2*math.Sqrt(float64(max(s.rows, s.cols)))))
+	y := o.orthogonalize(x, b.rows, b.cols)
+	for i := range b.lines {
+		w := b.line(b.w, i)
+		kernel.Scale(w, b.keep)
+		kernel.AddScaled(w, y[i*b.length:][:b.length], b.rate)
+	}
 }
 
-// orthogonalizer holds the matrices of Newton-Schulz steps: x and result
-// [rows, cols], the others [k, k], k the smaller of both.
-type orthogonalizer struct {
-	x, result                         []float32
-	gram, square, step, product, next []float32
-}
-
-// matrix returns room for the n elements of a matrix.
-func (o *orthogonalizer) matrix(n int) []float32 {
-	o.x = room(o.x, n)
-	return o.x
-}
-
-// room returns s with length n, in new memory if it is too short.
-func room(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n)
-	}
-	return s[:n]
-}
-
-// newtonSchulzSteps is the number of steps behind an update.
-const newtonSchulzSteps = 5
-
-// orthogonalize moves the singular values of the matrix x [rows, cols], which
-// o.matrix gave, close to 1 by five Newton-Schulz steps on its smaller side,
-// shown here for rows <= cols:
-//
-//	X = X/|X|, five times X = P X with P = a I + b A + c A^2 and A = X X^T.
-//
-// The coefficients are Jordan's; they leave singular values between 0.7 and
-// 1.2. Every P is a polynomial of the first A: they all are symmetric and
-// commute. So the steps go on without X,
-//
-//	Q = P Q and A = P A P,
-//
-// half of each of these products is enough, and the last Q multiplies X. The
-// result is valid until the next call.
-func (o *orthogonalizer) orthogonalize(x []float32, rows, cols int) []float32 {
-	k := min(rows, cols)
-	for _, m := range []*[]float32{&o.gram, &o.square, &o.step, &o.product, &o.next} {
-		*m = room(*m, k*k)
-	}
-	o.result = room(o.result, len(x))
-	kernel.Scale(x, float32(1/(math.Sqrt(kernel.SumSquares(x))+1e-7)))
-	kernel.Gram(o.gram, x, k, len(x)/max(1, k), rows > cols)
-	for i := range newtonSchulzSteps {
-		o.polynomial(k)
-		if i == 0 {
-			copy(o.product, o.step)
-		} else {
-			kernel.MulSymmetric(o.next, o.step, o.product, k)
-			o.product, o.next = o.next, o.product
-		}
-		if i < newtonSchulzSteps-1 {
-			kernel.MulSymmetric(o.square, o.step, o.gram, k)
-			kernel.MulSymmetric(o.gram, o.square, o.step, k)
-		}
-	}
-	if rows <= cols {
-		kernel.GemmNN(o.result, o.product, x, rows, cols, k, false)
-	} else {
-		kernel.GemmNN(o.result, x, o.product, rows, cols, k, false)
-	}
-	return o.result
-}
-
-// polynomial sets step = a I + b gram + c gram^2.
-func (o *orthogonalizer) polynomial(k int) {
-	const a, b, c = 3.4445, -4.7750, 2.0315
-	kernel.MulSymmetric(o.step, o.gram, o.gram, k)
-	kernel.Scale(o.step, c)
-	kernel.AddScaled(o.step, o.gram, b)
-	for i := range k {
-		o.step[i*k+i] += a
-	}
+// line returns line i of the block's part of a matrix.
+func (b *muonBlock) line(whole []float32, i int) []float32 {
+	return whole[b.first+i*b.stride:][:b.length]
 }

@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"math"
-	"sync"
 
 	G "gorgonia.org/gorgonia"
 
@@ -26,9 +25,10 @@ type Optimizer struct {
 	Norm float64
 
 	beta1, beta2, clip float64
+	muonBlock          int
 	steps              int
 	states             []*state
-	orthogonalizers    sync.Pool
+	orthogonalizers    orthogonalizers
 }
 
 var _ G.Solver = (*Optimizer)(nil)
@@ -49,7 +49,7 @@ const adamEps = 1e-8
 func NewOptimizer(t config.Train, parameters []*layers.Parameter) *Optimizer {
 	o := &Optimizer{
 		LR: t.LR, MuonLR: t.MuonLR, WeightDecay: t.WeightDecay,
-		beta1: t.Beta1, beta2: t.Beta2, clip: t.Clip,
+		beta1: t.Beta1, beta2: t.Beta2, clip: t.Clip, muonBlock: t.MuonBlock,
 	}
 	for _, p := range parameters {
 		s := &state{name: p.Name, decays: p.Kind != arch.Norm, mean: make([]float32, p.Size())}
@@ -96,7 +96,7 @@ func (o *Optimizer) Step(model []G.ValueGrad) error {
 		scale = o.clip / o.Norm
 	}
 	o.steps++
-	var matrices []func()
+	var blocks []muonBlock
 	for i, m := range model {
 		s, w, g := o.states[i], m.Value().Data().([]float32), gradients[i]
 		decay := 0.0
@@ -104,7 +104,7 @@ func (o *Optimizer) Step(model []G.ValueGrad) error {
 			decay = o.WeightDecay
 		}
 		if s.square == nil {
-			matrices = append(matrices, func() { s.muon(o, w, g, float32(scale), decay) })
+			blocks = append(blocks, o.muonBlocks(s, w, g, decay)...)
 			continue
 		}
 		kernel.AdamW(w, s.mean, s.square, g, kernel.AdamWStep{
@@ -112,8 +112,7 @@ func (o *Optimizer) Step(model []G.ValueGrad) error {
 			WeightDecay: decay, GradScale: scale, Step: o.steps,
 		})
 	}
-	// A matrix a core: its products are too small to be shared by several.
-	kernel.Parallel(len(matrices), func(i int) { matrices[i]() })
+	o.muon(blocks, float32(scale))
 	return nil
 }
 

@@ -115,6 +115,14 @@ func TestSeveralFormats(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	checkpoint := export.Folder(dir).Last()
+	err = run(t.Context(), []string{dir, "-format", "safetensors", "-o", checkpoint}, &out)
+	if err == nil || !strings.Contains(err.Error(), "is the checkpoint that is exported") {
+		t.Errorf("over the checkpoint: %v", err)
+	}
+	if err = run(t.Context(), []string{dir, "-format", "hf", "-o", filepath.Join(dir, "config.yaml")}, &out); err == nil || !strings.Contains(err.Error(), "is a file, and the format a folder") {
+		t.Errorf("a folder over a file: %v", err)
+	}
 	if err := run(t.Context(), []string{dir, "-format", "hf,safetensors", "-o", "x"}, &out); !errors.As(err, new(command.UsageError)) {
 		t.Errorf("one place for two formats: %v", err)
 	}

@@ -48,8 +48,12 @@ func (q *request) generate(ctx context.Context, stdout, stderr io.Writer) error 
 	return err
 }
 
-// checkFile refuses a folder and says which file was probably meant.
+// checkFile refuses what is no .trefoil file by its kind, and says which file
+// was probably meant.
 func checkFile(path string) error {
+	if ext := filepath.Ext(path); ext == ".gguf" || ext == ".safetensors" {
+		return fmt.Errorf("%s is for other programs: give the .trefoil file of the run; of a model of others, cmd/import makes a run, and cmd/export its .trefoil file", path)
+	}
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
 		return nil // what else is wrong shows when it is opened

@@ -107,6 +107,9 @@ func TestLongPromptAndFolder(t *testing.T) {
 	if _, _, err := call(t, t.Context(), "x", dir); err == nil || !strings.Contains(err.Error(), "is a folder: give the file") {
 		t.Errorf("a folder: %v", err)
 	}
+	if _, _, err := call(t, t.Context(), "x", "m.gguf"); err == nil || !strings.Contains(err.Error(), "cmd/import makes a run") {
+		t.Errorf("a GGUF file: %v", err)
+	}
 }
 
 func TestEmptyPrompt(t *testing.T) {

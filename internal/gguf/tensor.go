@@ -63,6 +63,19 @@ func (r *Reader) Scan(name string, each func(x []float32) error) error {
 	return nil
 }
 
+// Decodable reports why the elements of a tensor cannot be decoded, nil if they
+// can.
+func (r *Reader) Decodable(name string) error {
+	t, ok := r.Tensor(name)
+	if !ok {
+		return fmt.Errorf("tensor %s is missing", name)
+	}
+	if _, err := r.decoder(t); err != nil {
+		return fmt.Errorf("tensor %s: %w", name, err)
+	}
+	return nil
+}
+
 // decoder returns what decodes whole blocks of t.
 func (r *Reader) decoder(t Info) (func([]float32, []byte), error) {
 	if t.Type == I2_S {

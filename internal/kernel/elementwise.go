@@ -16,30 +16,40 @@ func Add[F Float](dst, a, b []F) {
 
 // AddScaled computes dst += s * x.
 func AddScaled[F Float](dst, x []F, s F) {
-	chunks(len(dst), grain, func(lo, hi int) {
-		d, x := dst[lo:hi], x[lo:hi]
-		if v := vector[F](); v != nil {
-			v.addScaled(f32(d), f32(x), float32(s))
-			return
-		}
-		for i := range d {
-			d[i] += s * x[i]
-		}
-	})
+	if len(dst) <= grain { // without a function that captures
+		addScaled(dst, x[:len(dst)], s)
+		return
+	}
+	chunks(len(dst), grain, func(lo, hi int) { addScaled(dst[lo:hi], x[lo:hi], s) })
+}
+
+func addScaled[F Float](dst, x []F, s F) {
+	if v := vector[F](); v != nil {
+		v.addScaled(f32(dst), f32(x), float32(s))
+		return
+	}
+	for i := range dst {
+		dst[i] += s * x[i]
+	}
 }
 
 // Scale computes dst *= s.
 func Scale[F Float](dst []F, s F) {
-	chunks(len(dst), grain, func(lo, hi int) {
-		d := dst[lo:hi]
-		if v := vector[F](); v != nil {
-			v.scale(f32(d), float32(s))
-			return
-		}
-		for i := range d {
-			d[i] *= s
-		}
-	})
+	if len(dst) <= grain {
+		scale(dst, s)
+		return
+	}
+	chunks(len(dst), grain, func(lo, hi int) { scale(dst[lo:hi], s) })
+}
+
+func scale[F Float](dst []F, s F) {
+	if v := vector[F](); v != nil {
+		v.scale(f32(dst), float32(s))
+		return
+	}
+	for i := range dst {
+		dst[i] *= s
+	}
 }
 
 // FirstNonFinite returns the index of the first infinity or NaN in x, or -1.

@@ -72,7 +72,11 @@ func find(folder string) (string, error) {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("%s has neither %s nor %s: name the file itself", folder, fileName, indexName)
+	remedy := "these are the names that transformers gives to weights"
+	if other, _ := filepath.Glob(filepath.Join(folder, "*.bin")); len(other) > 0 {
+		remedy = fmt.Sprintf("turn %s into safetensors, by from_pretrained and save_pretrained of transformers", filepath.Base(other[0]))
+	}
+	return "", fmt.Errorf("%s has neither %s nor %s: %s", folder, fileName, indexName, remedy)
 }
 
 func (m *Model) readIndex(path string) error {
