@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"math"
 	"strings"
 	"testing"
 )
@@ -65,8 +66,10 @@ func TestIncompleteTensors(t *testing.T) {
 	whole := mustQuantize(t, Config{Bits: 4, Granularity: PerToken}, normal(12, 1), 3, 4)
 	dst := make([]float32, 12)
 	for name, change := range map[string]func(*Tensor){
-		"no layout": func(t *Tensor) { t.Layout = Layout{} }, "scales": func(t *Tensor) { t.Scales = t.Scales[:2] },
-		"zeros": func(t *Tensor) { t.Zeros = []int8{1} }, "codes": func(t *Tensor) { t.Codes = t.Codes[:11] },
+		"no layout":    func(t *Tensor) { t.Layout = Layout{} },
+		"made by hand": func(t *Tensor) { t.Layout = Layout{Groups: 3, Runs: 1, Run: 4, Stride: 4} },
+		"scales":       func(t *Tensor) { t.Scales = t.Scales[:2] },
+		"zeros":        func(t *Tensor) { t.Zeros = []int8{1} }, "codes": func(t *Tensor) { t.Codes = t.Codes[:11] },
 	} {
 		broken := *whole
 		change(&broken)
@@ -75,6 +78,23 @@ func TestIncompleteTensors(t *testing.T) {
 		}
 		if _, err := Compare(dst[:len(broken.Codes)], &broken); err == nil {
 			t.Errorf("%s: compared", name)
+		}
+	}
+	misshapen := *whole
+	misshapen.Shape = []int{30, 40}
+	if _, err := CompareChannels(dst, &misshapen, 1); err == nil || !strings.Contains(err.Error(), "[30 40]") {
+		t.Errorf("another shape: %v", err)
+	}
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		x := normal(12, 1)
+		x[7] = float32(bad)
+		if _, err := Compare(x, whole); err == nil || !strings.Contains(err.Error(), "number 7") {
+			t.Errorf("compared with %v: %v", bad, err)
+		}
+		broken := *whole
+		broken.Scales = []float32{1, float32(bad), 1}
+		if _, err := CompareChannels(normal(12, 1), &broken, 0); err == nil || !strings.Contains(err.Error(), "code ") {
+			t.Errorf("a scale of %v: %v", bad, err)
 		}
 	}
 	if err := new(Tensor).Dequantize(nil); err != nil {

@@ -43,7 +43,8 @@
 // # Strange numbers
 //
 // NaN and infinities are errors, whatever the rule; so are scales that overflow
-// their type. A group of zeros, or of denormals, has the scale that belongs to
-// the bound 1e-5. The results depend on nothing but the input and the
-// configuration: not on the number of threads, nor on what else is quantized.
+// their type, and those with which the value of a code overflows float32. A
+// group of zeros, or of denormals, has the scale that belongs to the bound 1e-5.
+// The results depend on nothing but the input and the configuration: not on the
+// number of threads, nor on what else is quantized.
 package quant

@@ -17,7 +17,8 @@ const (
 	// same.
 	Identity Estimator = "identity"
 	// Clipped passes it where the rounded value lies on the grid,
-	// lo <= round(v) <= hi, and stops it elsewhere.
+	// lo <= round(v) <= hi, and stops it elsewhere (for one bit Hubara et al.
+	// 2016, arXiv:1602.02830, equation 4).
 	Clipped Estimator = "clipped"
 	// Tanh is the derivative of a staircase made of tanh steps
 	// (Gong et al. 2019, arXiv:1908.05033, equation 4): with r the distance

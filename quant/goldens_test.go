@@ -92,6 +92,32 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
+// Rules that have no golden, worked out by hand.
+func TestRulesByHand(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		x      []float32
+		scale  float64
+		codes  []int8
+	}{
+		{Config{Scale: SEQ}, []float32{-1, -0.6, 0.1, 0.9}, 2.0 / 3, []int8{-1, -1, 0, 1}},
+		{Config{Bits: 2, Scale: SEQ}, []float32{-1, -0.6, 0.1, 0.9}, 0.25, []int8{-3, -3, 1, 3}},
+		{Config{Bits: 3, Scale: SEQ}, []float32{2, 0.3, -0.7, -1.2}, 0.25, []int8{7, 1, -3, -5}},
+		{Config{Scale: LSQ}, []float32{-1, 1, 2, -4}, 4, []int8{0, 0, 0, -1}},
+		{Config{Bits: 3, Scale: LSQ}, []float32{-1, 1, 2, -4}, 4 / math.Sqrt(3), []int8{0, 0, 1, -2}},
+		{Config{Scale: AbsMax}, []float32{-2, 0.9, 1.1}, 2, []int8{-1, 0, 1}},
+		{Config{Bits: 4, Scale: MinMax}, []float32{-1, 0.5, 3.5}, 0.5, []int8{-2, 1, 7}},
+		{Config{Bits: 5}, []float32{-1.5, 0.4}, 0.1, []int8{-15, 4}},
+		{Config{Bits: 6}, []float32{3.1, -0.7}, 0.1, []int8{31, -7}},
+		{Config{Bits: 7}, []float32{-6.3, 2.5}, 0.1, []int8{-63, 25}},
+	} {
+		got := mustQuantize(t, c.config, c.x)
+		if !near(float64(got.Scales[0]), c.scale, 1e-6) || !slices.Equal(got.Codes, c.codes) {
+			t.Errorf("%v bits %s: scale %v and codes %v, want %v and %v", c.config.Bits, c.config.Scale, got.Scales[0], got.Codes, c.scale, c.codes)
+		}
+	}
+}
+
 // ulps is the distance of two positive numbers in units of the last place.
 func ulps(a, b float32) int {
 	return max(int(math.Float32bits(a)), int(math.Float32bits(b))) - min(int(math.Float32bits(a)), int(math.Float32bits(b)))

@@ -29,7 +29,8 @@ func (s *scratch) histogram(v *view, limit float32) {
 }
 
 // Range returns the range that the rule of c, one of mse, kl and entropy, gives
-// to the values counted, which reach from lo <= 0 to hi >= 0.
+// to the values counted, which reach from lo <= 0 to hi >= 0. The configuration
+// must be valid.
 func (h *Histogram) Range(c Config, lo, hi float32) (float32, float32) {
 	c = c.resolved()
 	if c.Scale == KL {
@@ -50,8 +51,20 @@ func (h *Histogram) Range(c Config, lo, hi float32) (float32, float32) {
 // which every grid holds exactly, must not decide (as in NVIDIA's Model
 // Optimizer, which this equals).
 func (h *Histogram) KL(levels int) float32 {
-	all := make([]float64, len(h.Positive))
-	used := 0
+	bound, _ := h.kl(levels, nil)
+	return bound
+}
+
+// kl is KL in a buffer, which it returns for the next call.
+func (h *Histogram) kl(levels int, buf []float64) (bound float32, used []float64) {
+	buf = resize(buf, len(h.Positive)+levels)
+	return h.leastDivergence(buf[:len(h.Positive)], buf[len(h.Positive):]), buf
+}
+
+// leastDivergence is KL for len(q) levels; it overwrites all, which is as long
+// as the histogram, and q.
+func (h *Histogram) leastDivergence(all, q []float64) float32 {
+	used, levels := 0, len(q)
 	for i := range all {
 		if all[i] = float64(h.Positive[i] + h.Negative[i]); all[i] > 0 {
 			used = i + 1
@@ -65,7 +78,6 @@ func (h *Histogram) KL(levels int) float32 {
 		beyond += n
 	}
 	best, bound := math.Inf(1), used
-	q := make([]float64, levels)
 	for n := 1; n <= used; n++ {
 		beyond -= all[n-1]
 		if n < levels {

@@ -70,8 +70,9 @@ const seqClip = 0.99
 
 // SEQStep returns the scale of SEQ's codes for the range [-alpha, alpha] that
 // it learns: 2 alpha/3 for 1.58 bits, alpha/2^bits for more, where the codes
-// are odd (ParetoQ, Liu et al. 2025, arXiv:2502.02631, section 3.3: the levels
-// divide the range evenly, and lie in the middle of their parts).
+// are odd (ParetoQ, Liu et al. 2025, arXiv:2502.02631, section on the stretched
+// elastic quantizer: the levels divide the range evenly, and lie in the middle
+// of their parts).
 func SEQStep[F kernel.Float](alpha F, bits float64) F {
 	if bits == Ternary {
 		return alpha / 1.5
@@ -95,7 +96,8 @@ func seqLevel(v, levels, shift float64) float64 {
 
 // SEQForward writes y = alpha (round(clip(x/alpha) k/2 - s) + s) 2/k, with k
 // levels, 3 for 1.58 bits and 2^bits for 2 bits and more, and s = 0 for 3
-// levels, 1/2 for more (arXiv:2502.02631, section 3.3).
+// levels, 1/2 for more (arXiv:2502.02631, section on the stretched elastic
+// quantizer).
 func SEQForward[F kernel.Float](y, x, alphas []F, l Layout, bits float64) {
 	levels, shift := seqLevels(bits)
 	eachRun(l, func(group, lo, hi int) {
@@ -109,9 +111,10 @@ func SEQForward[F kernel.Float](y, x, alphas []F, l Layout, bits float64) {
 // SEQBackward writes the gradients of SEQForward: with v = x/alpha, dx = dy
 // where |v| <= 0.99 and 0 elsewhere, and dalphas the sum over the group of dy
 // times level(v) - v inside and the outermost level beyond
-// (arXiv:2502.02631, section 3.3), times [LSQGradScale] of the whole tensor
-// with the largest code of that many bits, 1 for 1.58. (The authors' code takes
-// 1 for the outermost ternary level too; the formula, and this, 2/3.)
+// (arXiv:2502.02631, the derivative of the same formula), times [LSQGradScale]
+// of the whole tensor with the largest code of that many bits, 1 for 1.58. (The
+// authors' code takes 1 for the outermost ternary level too; the formula, and
+// this, 2/3.)
 func SEQBackward[F kernel.Float](dx, dalphas, dy, x, alphas []F, l Layout, bits float64) {
 	clear(dalphas)
 	levels, shift := seqLevels(bits)

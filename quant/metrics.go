@@ -9,13 +9,17 @@ import (
 
 // Metrics compare numbers x with what quantization made of them, y.
 type Metrics struct {
-	MSE      float64 `json:"mse"`       // mean (x-y)^2
-	SQNR     float64 `json:"sqnr_db"`   // 10 log10(sum x^2 / sum (x-y)^2), within +-400 dB
-	Cosine   float64 `json:"cosine"`    // of the angle between x and y; 1 if both are zero
-	KL       float64 `json:"kl"`        // between their histograms, in nats
+	MSE    float64 `json:"mse"`     // mean (x-y)^2
+	SQNR   float64 `json:"sqnr_db"` // 10 log10(sum x^2 / sum (x-y)^2), within +-400 dB
+	Cosine float64 `json:"cosine"`  // of the angle between x and y; 1 if both are zero
+	// KL is sum p log(p/q) in nats (Kullback and Leibler 1951), p being the
+	// histogram of x and q that of y, in 256 equal bins from -m to m, the
+	// largest magnitude in either; each bin counts one more than it holds.
+	KL       float64 `json:"kl"`
 	MaxError float64 `json:"max_error"` // largest |x-y|
 	Zeros    float64 `json:"zeros"`     // share of the y that are 0
-	Entropy  float64 `json:"entropy"`   // of the codes, in bits
+	// Entropy is -sum p log2 p of the codes, in bits (Shannon 1948, section 6).
+	Entropy float64 `json:"entropy"`
 	// EffectiveBits is (SQNR - 1.76) / 6.02: the bits of the ideal uniform
 	// quantizer of a full-scale sine wave that is as good (IEEE 1241-2010,
 	// section 9.4). It may be negative.
@@ -28,7 +32,8 @@ const klBins = 256
 // maxSQNR bounds the SQNR of what is exact, or has no signal.
 const maxSQNR = 400
 
-// Compare measures t against the numbers x that it was made of.
+// Compare measures t against the numbers x that it was made of. It fails on
+// another number of them, on an incomplete t, and on what is not finite.
 func Compare(x []float32, t *Tensor) (Metrics, error) {
 	m, err := compare(x, t, Config{})
 	if err != nil {
@@ -51,9 +56,18 @@ func compare(x []float32, t *Tensor, by Config) ([]Metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("comparing: %w", err)
 	}
+	if l.Groups*l.Size() != len(x) {
+		return nil, fmt.Errorf("comparing: the shape %v does not have %d elements: set the tensor's Shape", t.Shape, len(x))
+	}
 	y := make([]float32, len(t.Codes))
 	if err := t.Dequantize(y); err != nil {
 		return nil, fmt.Errorf("comparing: %w", err)
+	}
+	if i := kernel.FirstNonFinite(x); i >= 0 {
+		return nil, fmt.Errorf("comparing: number %d is %v: only finite numbers can be compared", i, x[i])
+	}
+	if i := kernel.FirstNonFinite(y); i >= 0 {
+		return nil, fmt.Errorf("comparing: code %d stands for %v: its scale is not finite, or too large", i, y[i])
 	}
 	metrics := make([]Metrics, l.Groups)
 	kernel.Parallel(l.Groups, func(g int) { metrics[g] = newComparison(l, g, x, y, t).metrics() })

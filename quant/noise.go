@@ -15,22 +15,25 @@ const (
 	// NoNoise leaves the weights alone. The empty string means the same.
 	NoNoise NoiseKind = "none"
 	// UniformNoise adds u*step with u uniform in [-1/2, 1/2): the error of a
-	// rounding quantizer, as a model (Widrow; DiffQ, arXiv:2104.09987,
-	// equation 3).
+	// rounding quantizer, as a model (Widrow 1956, IRE Transactions on
+	// Circuit Theory 3, on rough amplitude quantization; in training
+	// Défossez et al. 2021, arXiv:2104.09987, on pseudo quantization noise).
 	UniformNoise NoiseKind = "uniform"
-	// GaussianNoise adds a normal variable of the same variance, step^2/12.
+	// GaussianNoise adds a normal variable of the variance of Widrow's
+	// model, step^2/12.
 	GaussianNoise NoiseKind = "gaussian"
 	// LaplaceNoise adds a Laplace variable of the same variance: scale
 	// step/sqrt(24). It is often small and now and then large, as the error
-	// of a grid that clips.
+	// of a grid that clips. It is no paper's rule.
 	LaplaceNoise NoiseKind = "laplace"
-	// BlockNoise is Quant-Noise (arXiv:2004.07320, equation 6): at each step
-	// a random subset of the blocks is quantized, the rest is left as it is.
+	// BlockNoise is Quant-Noise (Fan et al. 2020, arXiv:2004.07320, section
+	// 4.1): at each step a random subset of the blocks is quantized, the rest
+	// is left as it is. Blocks of less than one weight are of one.
 	BlockNoise NoiseKind = "block"
 	// MeasuredNoise adds the error that ternary quantization makes at
 	// another weight of the tensor, chosen at random: noise of just the
-	// distribution that the quantizer has. For other quantizers see
-	// [ApplyErrors].
+	// distribution that the quantizer has, which no model is needed for.
+	// For other quantizers see [ApplyErrors].
 	MeasuredNoise NoiseKind = "measured"
 )
 
@@ -74,6 +77,7 @@ func Apply[F kernel.Float](n Noise, y, w []F, step F, seed, draw uint64) {
 	}
 	chunk := noiseChunk
 	if n.Kind == BlockNoise {
+		n.Block = max(1, n.Block)
 		chunk = max(1, noiseChunk/n.Block) * n.Block
 	}
 	inChunks(len(y), chunk, seed, draw, func(r *rand.Rand, lo, hi int) {

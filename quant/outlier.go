@@ -22,7 +22,7 @@ type Split struct {
 }
 
 // SplitColumns splits off the columns of x [rows, cols] that hold a magnitude
-// of at least threshold: 6 in the paper.
+// of at least threshold: 6 in the paper. It fails on NaN and infinities.
 func SplitColumns(x []float32, rows, cols int, threshold float32) (*Split, error) {
 	if err := checkMatrix(x, rows, cols); err != nil {
 		return nil, fmt.Errorf("splitting columns: %w", err)
@@ -62,7 +62,8 @@ func (s *Split) Merge(y []float32) {
 	}
 }
 
-// ColumnPeaks returns max|x| of each column of x [rows, cols].
+// ColumnPeaks returns max|x| of each column of x [rows, cols], NaN for a column
+// that holds one.
 func ColumnPeaks(x []float32, rows, cols int) []float32 {
 	peaks := make([]float32, cols)
 	for r := range rows {
@@ -98,10 +99,16 @@ func SmoothScales(inputs, weights []float32, alpha float64) ([]float32, error) {
 }
 
 // Smooth divides the columns of the input x [tokens, in] by s, and multiplies
-// those of the weights w [out, in] by it. Either may be nil.
+// those of the weights w [out, in] by it. Either may be nil. It fails on factors
+// that are not positive.
 func Smooth(x, w, s []float32) error {
 	if len(s) == 0 || len(x)%len(s) != 0 || len(w)%len(s) != 0 {
 		return fmt.Errorf("smoothing: rows of %d channels do not fill %d inputs and %d weights", len(s), len(x), len(w))
+	}
+	for i, v := range s {
+		if !(v > 0 && v <= math.MaxFloat32) {
+			return fmt.Errorf("smoothing: the factor of channel %d is %v: take those of SmoothScales", i, v)
+		}
 	}
 	for i := range x {
 		x[i] /= s[i%len(s)]
@@ -118,6 +125,7 @@ func Smooth(x, w, s []float32) error {
 // cols is not a power of two, the largest power of two that divides it is
 // rotated at a time. The matrix is its own inverse: a second call undoes the
 // first, and a product of two rotated matrices x w^T is that of the originals.
+// It fails on NaN and infinities, which would spread over their row.
 func Hadamard(x []float32, rows, cols int) error {
 	if err := checkMatrix(x, rows, cols); err != nil {
 		return fmt.Errorf("rotating: %w", err)
@@ -151,6 +159,9 @@ func walshHadamard(a []float32) {
 func checkMatrix(x []float32, rows, cols int) error {
 	if rows < 1 || cols < 1 || rows > len(x)/cols || rows*cols != len(x) {
 		return fmt.Errorf("%d elements are no matrix of %d x %d", len(x), rows, cols)
+	}
+	if i := kernel.FirstNonFinite(x); i >= 0 {
+		return fmt.Errorf("element %d is %v: only finite numbers can be quantized", i, x[i])
 	}
 	return nil
 }

@@ -112,9 +112,15 @@ func TestOutliersRefuse(t *testing.T) {
 	_, threshold := SplitColumns(x, 2, 3, 0)
 	_, alpha := SmoothScales(x, x, 1.5)
 	_, lengths := SmoothScales(x, x[:2], 0.5)
-	_, infinite := SmoothScales([]float32{float32(math.Inf(1))}, []float32{1}, 0.5)
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	_, infinite := SmoothScales([]float32{inf}, []float32{1}, 0.5)
+	_, noPeak := SmoothScales(ColumnPeaks([]float32{1, nan, 2, 3}, 2, 2), []float32{1, 1}, 0.5)
+	_, splitNaN := SplitColumns([]float32{1, nan}, 1, 2, 6)
+	_, splitInf := SplitColumns([]float32{-inf, 1}, 1, 2, 6)
 	for name, err := range map[string]error{
 		"split": split, "threshold": threshold, "alpha": alpha, "lengths": lengths, "infinite": infinite,
+		"no peak": noPeak, "split NaN": splitNaN, "split infinity": splitInf, "rotate NaN": Hadamard([]float32{nan, 1}, 1, 2),
+		"factor 0": Smooth([]float32{1, 2}, nil, []float32{1, 0}), "factor NaN": Smooth([]float32{1, 2}, nil, []float32{1, nan}),
 		"rotate": Hadamard(x, 4, 2), "no columns": Hadamard(x, 6, 0), "smooth": Smooth(x, nil, make([]float32, 4)), "no factors": Smooth(x, nil, nil),
 	} {
 		if err == nil {

@@ -35,10 +35,21 @@ func (w *work) params(s *scratch, v view, g int) (params, error) {
 	if !(p.scale <= math.MaxFloat32) || p.inv != p.inv || p.cut-p.cut != 0 {
 		return p, w.complain(s, v, g)
 	}
-	if w.rule == Static {
-		return p, nil
+	if w.rule != Static {
+		if p, err = w.q.inType(p, g); err != nil {
+			return p, err
+		}
 	}
-	return w.q.inType(p, g)
+	if !w.q.grid.fits(p) {
+		return p, w.complain(s, v, g)
+	}
+	return p, nil
+}
+
+// fits reports whether the value of every code is finite.
+func (g Grid) fits(p params) bool {
+	reach := max(p.zero-float32(g.Min), float32(g.Max)-p.zero)
+	return p.scale*reach <= math.MaxFloat32
 }
 
 // static takes the parameters that are there already.
@@ -181,5 +192,5 @@ func (w *work) complain(s *scratch, v view, g int) error {
 			}
 		}
 	}
-	return fmt.Errorf("quantizing: the scale of group %d overflows float32: divide the tensor by a power of two first", g)
+	return fmt.Errorf("quantizing: the grid of group %d overflows float32: divide the numbers, or the scales given, by a power of two first", g)
 }

@@ -70,6 +70,9 @@ func TestMaxCode(t *testing.T) {
 func TestNoiseIsReproducible(t *testing.T) {
 	const n = 3*noiseChunk + 17
 	w := make([]float32, n)
+	for i := range w {
+		w[i] = float32(i%3) / 10
+	}
 	apply := func(noise Noise, seed, draw uint64, threads int) []float32 {
 		defer kernel.SetThreads(kernel.SetThreads(threads))
 		y := make([]float32, n)
@@ -79,7 +82,7 @@ func TestNoiseIsReproducible(t *testing.T) {
 		Apply(noise, y, w, 0.5, seed, draw)
 		return y
 	}
-	for _, noise := range []Noise{{Kind: UniformNoise, Strength: 1}, {Kind: GaussianNoise, Strength: 1}, {Kind: BlockNoise, Block: 7, Share: 0.5}} {
+	for _, noise := range []Noise{{Kind: UniformNoise, Strength: 1}, {Kind: GaussianNoise, Strength: 1}, {Kind: LaplaceNoise, Strength: 1}, {Kind: MeasuredNoise, Strength: 1}, {Kind: BlockNoise, Block: 7, Share: 0.5}} {
 		first := apply(noise, 1, 2, 1)
 		if !slices.Equal(first, apply(noise, 1, 2, 3)) {
 			t.Errorf("%s noise depends on the threads", noise.Kind)
@@ -92,6 +95,16 @@ func TestNoiseIsReproducible(t *testing.T) {
 		if slices.Equal(first[:noiseChunk/2], first[noiseChunk:noiseChunk+noiseChunk/2]) {
 			t.Errorf("%s noise repeats itself from chunk to chunk", noise.Kind)
 		}
+	}
+	one := Noise{Kind: BlockNoise, Share: 0.5}
+	for i, y := range apply(one, 1, 2, 1) {
+		if y != w[i] && y != 1 {
+			t.Fatalf("blocks of no length give %v, want %v or 1", y, w[i])
+		}
+	}
+	one.Block = 1
+	if without := (Noise{Kind: BlockNoise, Share: 0.5}); !slices.Equal(apply(without, 1, 2, 1), apply(one, 1, 2, 1)) {
+		t.Error("blocks of no length are not those of one weight")
 	}
 	if y := apply(Noise{}, 1, 1, 1); slices.Max(y) != 1 || slices.Min(y) != 1 {
 		t.Error("the zero value adds noise")

@@ -55,10 +55,11 @@ func (q *Scalar) Quantize(x []float32, shape ...int) (*Tensor, error) {
 
 // QuantizeInto makes dst the quantized form of x, which is row-major of the
 // given shape (one dimension if there is none). It allocates nothing if the
-// slices of dst are large enough. It fails on a shape that does not fit, on
-// NaN and infinities, and on scales too large for their type; what dst holds
-// is then of no use. Each group depends on its own elements alone, and
-// nothing on the number of threads.
+// slices of dst are large enough, but for the rule optimal, which sorts a copy
+// of a group of more than 65,536 elements. It fails on a shape that does not
+// fit, on NaN and infinities, and on scales too large for their type, or with
+// which a code's value would be; what dst holds is then of no use. Each group
+// depends on its own elements alone, and nothing on the number of threads.
 func (q *Scalar) QuantizeInto(dst *Tensor, x []float32, shape ...int) error {
 	return q.quantize(call{ctx: context.Background(), src: source{f: x}}, dst, shape)
 }
@@ -66,6 +67,7 @@ func (q *Scalar) QuantizeInto(dst *Tensor, x []float32, shape ...int) error {
 // QuantizeContext is QuantizeInto for large tensors: it stops with the
 // context's error between pieces of a few million elements, and calls
 // progress, unless that is nil, with the number of elements that are done.
+// Within a group, order statistics, histograms and sorting are not stopped.
 func (q *Scalar) QuantizeContext(ctx context.Context, dst *Tensor, x []float32, progress func(done, total int), shape ...int) error {
 	return q.quantize(call{ctx: ctx, src: source{f: x}, progress: progress}, dst, shape)
 }

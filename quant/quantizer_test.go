@@ -68,7 +68,7 @@ func TestQuantizeIntoAllocatesNothing(t *testing.T) {
 	for _, c := range []Config{
 		{}, {Granularity: PerGroup, Group: 64}, {Bits: 8, Granularity: PerToken}, {Bits: 1}, {Scale: TWN}, {Scale: Median},
 		{Bits: 4, Scheme: Affine, Granularity: PerChannel, Axis: 1}, {Bits: 4, ScaleType: Float16}, {Bits: 4, Scale: Percentile},
-		{Bits: 4, Scale: MSE}, {Bits: 2, Scale: SEQ, Rounding: Stochastic}, {Scale: Optimal, Granularity: PerBlock, Block: [2]int{8, 8}},
+		{Bits: 4, Scale: MSE}, {Bits: 8, Scale: KL}, {Bits: 4, Scale: KL, Granularity: PerToken}, {Bits: 4, Scale: Entropy}, {Bits: 4, Scale: ACIQLaplace}, {Bits: 2, Scale: SEQ, Rounding: Stochastic}, {Scale: Optimal, Granularity: PerBlock, Block: [2]int{8, 8}},
 	} {
 		q, dst := mustNew(t, c), new(Tensor)
 		values := make([]float32, len(x))

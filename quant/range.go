@@ -24,7 +24,7 @@ func (w *work) bounds(s *scratch, v view) (lo, hi float32, err error) {
 		lo, hi = w.percentile(s, &v)
 	case KL:
 		s.histogram(&v, max(-t.lo, t.hi))
-		hi = s.hist.KL(w.q.grid.Max + 1)
+		hi, s.weight = s.hist.kl(w.q.grid.Max+1, s.weight)
 		lo = -hi
 	default: // MSE, Entropy
 		lo, hi = s.points(&v, t.lo, t.hi).search(w.rule, w.q.config.Scheme, w.q.grid, t.lo, t.hi)
@@ -88,8 +88,9 @@ func (w *work) around(s *scratch, v view) (lo, hi float32, err error) {
 //	normal   2 a erfc(a/sqrt 2) - 2 sqrt(2/pi) exp(-a^2/2) + 2a/(3 4^bits) = 0
 //	Laplace  2a/(3 4^bits) - 2 exp(-a) = 0
 //
-// (Banner et al. 2019, arXiv:1810.05723, section 3 and appendix A). Other
-// rules have no such bound: it is 0.
+// (Banner et al. 2019, arXiv:1810.05723: the section on analytical clipping
+// has the Laplace distribution, the appendix the normal one). Other rules have
+// no such bound: it is 0.
 func ACIQ(rule Scale, bits float64) float64 {
 	noise := 2 / (3 * math.Pow(4, bits))
 	var slope func(a float64) float64

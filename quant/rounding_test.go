@@ -3,6 +3,7 @@ package quant
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"trefoil/internal/kernel"
@@ -110,6 +111,16 @@ func TestHalfPrecisionInput(t *testing.T) {
 		}
 		if want := mustQuantize(t, c, fromBrain, rows, cols); !slices.Equal(got.Codes, want.Codes) || !slices.Equal(got.Scales, want.Scales) {
 			t.Errorf("%+v: bfloat16 input differs", c)
+		}
+		const last = rows*cols - 1
+		for _, bad := range [][2]uint16{{0x7c00, 0x7f80}, {0xfe00, 0xffc0}} { // Inf and NaN in either
+			half, brain := slices.Clone(half), slices.Clone(brain)
+			half[last], brain[last] = bad[0], bad[1]
+			for name, err := range map[string]error{"float16": q.QuantizeFloat16(got, half, rows, cols), "bfloat16": q.QuantizeBFloat16(got, brain, rows, cols)} {
+				if err == nil || !strings.Contains(err.Error(), "only finite numbers") {
+					t.Errorf("%+v: %s %#x: %v", c, name, bad, err)
+				}
+			}
 		}
 	}
 }

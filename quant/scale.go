@@ -27,11 +27,12 @@ const (
 	// moved by outliers than the mean.
 	Median Scale = "median"
 	// RMS is sqrt(mean W^2), the other usual size of a distribution: it
-	// makes more zeros than absmean.
+	// makes more zeros than absmean. It is no paper's rule.
 	RMS Scale = "rms"
 	// TWN sets |w| <= 0.7 mean|W| to 0 and gives the rest the mean of their
-	// magnitudes (Li et al. 2016, arXiv:1605.04711, equations 5 and 6): the
-	// least squared error, nearly, for uniform and normal weights.
+	// magnitudes (Li et al. 2016, arXiv:1605.04711, section on the
+	// threshold-based ternary function): the least squared error, nearly,
+	// for uniform and normal weights.
 	TWN Scale = "twn"
 	// TTQ sets |w| <= Config.Threshold max|W| to 0 and gives the rest the
 	// mean of their magnitudes (Zhu et al. 2017, arXiv:1612.01064,
@@ -39,10 +40,12 @@ const (
 	TTQ Scale = "ttq"
 	// Optimal is the threshold and scale of the least squared error of all:
 	// with |W| sorted downwards and S_k the sum of the first k, it keeps the
-	// k that maximises S_k^2/k (arXiv:1605.04711, equations 3 and 4).
+	// k that maximises S_k^2/k (arXiv:1605.04711, the exact problem of the
+	// same section).
 	Optimal Scale = "optimal"
-	// Centred is BitNet's first binary rule (arXiv:2310.11453, equations 1
-	// to 3): code = 1 where w > mean W and -1 elsewhere, scale = mean|W|.
+	// Centred is BitNet's first binary rule (Wang et al. 2023,
+	// arXiv:2310.11453, section 2.1: equations 1 to 3, and beta for the
+	// scale): code = 1 where w > mean W and -1 elsewhere, scale = mean|W|.
 	Centred Scale = "centred"
 )
 
@@ -53,22 +56,24 @@ const (
 	// arXiv:1902.08153, section 2.1).
 	LSQ Scale = "lsq"
 	// SEQ is the stretched elastic quantizer of ParetoQ (arXiv:2502.02631,
-	// section 3.3), which spreads its levels evenly over [-alpha, alpha] and
-	// has no zero at 2 bits and more; alpha begins at max|W|. The scale of
-	// the codes is 2 alpha/3 for a ternary grid, alpha/2^bits otherwise.
+	// section on the stretched elastic quantizer), which spreads its levels
+	// evenly over [-alpha, alpha] and has no zero at 2 bits and more; alpha
+	// begins at max|W|. The scale of the codes is 2 alpha/3 for a ternary
+	// grid, alpha/2^bits otherwise.
 	SEQ Scale = "seq"
 )
 
 // Rules for uniform grids.
 const (
 	// AbsMax covers max|W|, so that nothing is clipped: the activations of
-	// b1.58 (arXiv:2402.17764, section 2).
+	// BitNet (arXiv:2310.11453, equations 4 and 5) and b1.58
+	// (arXiv:2402.17764, section 2).
 	AbsMax Scale = "absmax"
 	// MinMax covers min(W, 0) to max(W, 0) (arXiv:1712.05877, section 3).
 	MinMax Scale = "minmax"
 	// Percentile covers all but 100-Config.Percentile per cent of the values,
 	// half of the rest at each end if the grid is affine (Wu et al. 2020,
-	// arXiv:2004.09602, section 3.1).
+	// arXiv:2004.09602, section on calibration).
 	Percentile Scale = "percentile"
 	// MSE covers the range whose quantization has the least squared error,
 	// searched over a histogram (Choukroun et al. 2019, arXiv:1902.06822,
@@ -80,14 +85,17 @@ const (
 	KL Scale = "kl"
 	// Entropy covers the bound whose codes have the largest entropy, so that
 	// every bit carries as much as it can (Qin et al. 2020,
-	// arXiv:1909.10788, equation 5).
+	// arXiv:1909.10788, section on Libra parameter binarization, which has
+	// it for one bit).
 	Entropy Scale = "entropy"
-	// Sigma covers mean W +- Config.Sigmas standard deviations
-	// (McKinstry et al. 2018, arXiv:1809.04191, section 3).
+	// Sigma covers mean W +- Config.Sigmas standard deviations. That the
+	// range is a multiple of the deviation is the rule of Lin et al. 2016,
+	// arXiv:1511.06393, section 3.
 	Sigma Scale = "sigma"
 	// ACIQGaussian and ACIQLaplace cover mean W +- the bound that has the
 	// least expected squared error if W is normal, or Laplace distributed
-	// (Banner et al. 2019, arXiv:1810.05723, equations 6 and 10).
+	// (Banner et al. 2019, arXiv:1810.05723, section on analytical
+	// clipping): see [ACIQ].
 	ACIQGaussian Scale = "aciq-gaussian"
 	ACIQLaplace  Scale = "aciq-laplace"
 	// Static takes the scales and zero points that are in the Tensor: those

@@ -26,7 +26,7 @@ func (t *Tensor) Dequantize(dst []float32) error {
 	if len(dst) != len(t.Codes) {
 		return fmt.Errorf("dequantizing %d codes into %d values: make the slices equally long", len(t.Codes), len(dst))
 	}
-	if l := t.Layout; l.Groups*l.Size() != len(t.Codes) || len(t.Scales) != l.Groups || len(t.Zeros) > 0 && len(t.Zeros) != l.Groups {
+	if l := t.Layout; l.Groups*l.Size() != len(t.Codes) || l.across < min(1, l.Groups) || len(t.Scales) != l.Groups || len(t.Zeros) > 0 && len(t.Zeros) != l.Groups {
 		return fmt.Errorf("dequantizing: %d codes, %d scales and %d zero points are not those of %d groups of %d: set Layout by Config.Layout", len(t.Codes), len(t.Scales), len(t.Zeros), l.Groups, l.Size())
 	}
 	if len(dst) == 0 {

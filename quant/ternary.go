@@ -45,7 +45,7 @@ func medianAbs[F kernel.Float](w []F) F {
 }
 
 // twnFactor is the threshold of TWN in units of mean|W|
-// (arXiv:1605.04711, equation 6).
+// (arXiv:1605.04711, section on the threshold-based ternary function).
 const twnFactor = 0.7
 
 // threshold returns the parameters of the rules with a threshold. Their scale

@@ -96,6 +96,9 @@ func open(path string) (*content, error) {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return nil, fmt.Errorf("%s is an archive, perhaps of PyTorch: convert it to safetensors", path)
 	}
+	if len(head) == 0 {
+		return nil, fmt.Errorf("%s is empty", path)
+	}
 	return nil, fmt.Errorf("%s is not a GGUF, safetensors or .trefoil file: it begins with %q", path, head)
 }
 

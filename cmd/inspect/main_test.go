@@ -187,7 +187,7 @@ func TestErrors(t *testing.T) {
 	for says, path := range map[string]string{
 		"no such file":                                filepath.Join(dir, "none"),
 		`begins with "hello wor"`:                     file("text", "hello world"),
-		`begins with ""`:                              file("nothing", ""),
+		"is empty":                                    file("nothing", ""),
 		"cut.gguf: byte 4":                            file("cut.gguf", "GGUF"),
 		"zip.bin is an archive":                       file("zip.bin", "PK\x03\x04........"),
 		"a.safetensors: header: a length":             file("a.safetensors", "hello world"),

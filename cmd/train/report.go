@@ -44,7 +44,7 @@ func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Optio
 	switch {
 	case errors.Is(err, train.ErrExists):
 		return fmt.Errorf("%w: continue it with -resume %s, choose another folder with -out, or delete it", err, o.Dir)
-	case errors.Is(err, context.Canceled) && result.Step > 0:
+	case errors.Is(err, context.Canceled) && saved(o.Dir):
 		fmt.Fprintf(stdout, "\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", result.Step, c.Train.Steps, o.Dir)
 		return err
 	case errors.Is(err, syscall.ENOSPC) && (result.Step > 0 || o.Resume):
@@ -55,6 +55,12 @@ func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Optio
 		return err
 	}
 	return r.summary(result)
+}
+
+// saved tells whether the folder of a run has a checkpoint to continue from.
+func saved(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "checkpoints", "last.safetensors"))
+	return err == nil
 }
 
 // columnsOf returns the width of a terminal, 0 if w is none.

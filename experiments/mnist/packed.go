@@ -97,6 +97,9 @@ func open(path string) (*convNet, error) {
 
 // add reads layer i.
 func (n *convNet) add(f *safetensors.Reader, i int, l layerInfo) error {
+	if l.Input.Bits < 2 || l.Input.Bits > 8 {
+		return fmt.Errorf("activations of %d bits: pack the network again", l.Input.Bits)
+	}
 	codes, err := f.Bytes(l.Name + ".weight")
 	if err != nil {
 		return err

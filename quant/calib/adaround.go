@@ -67,13 +67,13 @@ func (l Layer) nearest(c quant.Config) (*quant.Tensor, error) {
 	if i := kernel.FirstNonFinite(l.Inputs); i >= 0 {
 		return nil, fmt.Errorf("input %d is %v: only finite numbers can be learned from", i, l.Inputs[i])
 	}
-	if c.Grid().Step != 1 || c.Scale == quant.TWN || c.Scale == quant.TTQ || c.Scale == quant.Optimal {
-		return nil, fmt.Errorf("a grid of %v bits with the scale %q leaves nothing to round: use 1.58 bits with absmean, or 2 to 8", c.Bits, c.Scale)
-	}
 	c.Rounding = quant.HalfEven
 	q, err := quant.New(c)
 	if err != nil {
 		return nil, err
+	}
+	if q.Grid().Step != 1 || c.Scale == quant.TWN || c.Scale == quant.TTQ || c.Scale == quant.Optimal {
+		return nil, fmt.Errorf("a grid of %v bits with the scale %q leaves nothing to round: use 1.58 bits with absmean, or 2 to 8", c.Bits, c.Scale)
 	}
 	return q.Quantize(l.Weight, l.Out, l.In)
 }

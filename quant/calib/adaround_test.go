@@ -127,6 +127,11 @@ func TestAdaRoundRefuses(t *testing.T) {
 	if _, err := AdaRound(cancelled, l, quant.Config{}, 5); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+	var lost [2]Layer // a weight, an input
+	for i := range lost {
+		lost[i] = correlated(2, 4, 3)
+	}
+	lost[0].Weight[1], lost[1].Inputs[1] = float32(math.NaN()), float32(math.Inf(1))
 	short := l
 	short.Inputs = l.Inputs[:5]
 	for name, try := range map[string]func() error{
@@ -135,6 +140,9 @@ func TestAdaRoundRefuses(t *testing.T) {
 			_, err := AdaRound(context.Background(), l, quant.Config{Scale: quant.TWN}, 5)
 			return err
 		},
+		"NaN":          func() error { _, err := AdaRound(context.Background(), lost[0], quant.Config{}, 5); return err },
+		"Inf":          func() error { _, err := AdaRound(context.Background(), lost[1], quant.Config{}, 5); return err },
+		"bits":         func() error { _, err := AdaRound(context.Background(), l, quant.Config{Bits: -3}, 5); return err },
 		"short inputs": func() error { _, err := AdaRound(context.Background(), short, quant.Config{}, 5); return err },
 		"no steps":     func() error { _, err := AdaRound(context.Background(), l, quant.Config{}, 0); return err },
 	} {

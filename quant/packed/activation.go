@@ -39,8 +39,8 @@ func (t *Table) Apply(dst, src []int8) {
 	}
 }
 
-// SiLU returns the table of x/(1+exp(-x)) for codes of scale in. Out may be
-// in: |SiLU(x)| is at most |x|, so that nothing is clipped but the code -128.
+// SiLU returns the table of x/(1+exp(-x)) (Elfwing et al. 2018,
+// arXiv:1702.03118, section 2) for codes of scale in. Out may be in: |SiLU(x)| is at most |x|, so that nothing is clipped but the code -128.
 func SiLU(in, out float32) *Table {
 	return NewTable(func(x float64) float64 { return x / (1 + math.Exp(-x)) }, in, out)
 }

@@ -2,6 +2,8 @@ package packed
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"trefoil/internal/kernel"
 	"trefoil/quant"
@@ -17,13 +19,14 @@ func Quantize(f Format, q *quant.Scalar, x []float32, rows, cols int) (*Matrix, 
 	return m, nil
 }
 
-// Quantize makes m hold x [rows, cols], quantized by q and packed, in the
-// storage of what it held before. Codes and scales are those of
-// [quant.Scalar.QuantizeInto].
+// Quantize makes m hold x [rows, cols], quantized by q and packed. Codes and
+// scales are those of [quant.Scalar.QuantizeInto]. After an error m is of no
+// use.
 //
 // Quantizers whose scale is absmean or absmax, of type float32 and rounding
-// half to even, go from float32 to packed codes piece by piece, without a byte
-// a code in between. The scale of b1.58 is that of kernel.AbsMean.
+// half to even, go from float32 to packed codes piece by piece, in the storage
+// of what m held before. The others, and binary ones, take new storage, and a
+// byte a code in between. The scale of b1.58 is that of kernel.AbsMean.
 func (m *Matrix) Quantize(f Format, q *quant.Scalar, x []float32, rows, cols int) error {
 	if err := f.check(); err != nil {
 		return err
@@ -65,14 +68,14 @@ func fusible(q *quant.Scalar, rows, cols int) (group int, ok bool) {
 }
 
 // fused quantizes in two steps: the bounds of all groups, then the codes. It
-// reports whether all scales are finite; if not, m is of no use.
+// reports whether all values are finite; if not, m is of no use.
 func (m *Matrix) fused(q *quant.Scalar, x []float32) bool {
 	m.packed = resize(m.packed, m.format.Bytes(len(x)))
 	m.scales = resize(m.scales, len(x)/m.group)
 	grid, rule := q.Grid(), q.Config().Scale
 	if m.format == Bits8 && m.group == m.cols && rule == quant.AbsMax && grid.Min == -grid.Max-1 {
 		kernel.QuantizeRowsBytes(m.packed, m.scales, x, m.rows, m.cols) // while a row is in the cache
-		return kernel.FirstNonFinite(m.scales) < 0
+		return reachable(m.scales, grid)
 	}
 	m.bounds(rule, x)
 	if kernel.FirstNonFinite(m.scales) >= 0 {
@@ -84,7 +87,13 @@ func (m *Matrix) fused(q *quant.Scalar, x []float32) bool {
 			m.scales[i] /= top
 		}
 	}
-	return true
+	return reachable(m.scales, grid)
+}
+
+// reachable reports whether the values of all codes are finite.
+func reachable(scales []float32, grid quant.Grid) bool {
+	reach := float32(max(-grid.Min, grid.Max))
+	return !slices.ContainsFunc(scales, func(s float32) bool { return !(s*reach <= math.MaxFloat32) })
 }
 
 // bounds writes what the largest code stands for to the scales.

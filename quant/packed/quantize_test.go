@@ -92,6 +92,8 @@ func TestQuantizeRefuses(t *testing.T) {
 		{Bits8, quant.Config{Bits: 8, Granularity: quant.PerToken}, x, 4, "is NaN"},
 		{Bits8, quant.Config{Bits: 8, Granularity: quant.PerToken}, inf, 4, "is -Inf"},
 		{Bits4, quant.Config{Bits: 4}, inf, 4, "is -Inf"},
+		{Bits8, quant.Config{Bits: 8, Granularity: quant.PerToken}, []float32{1, math.MaxFloat32}, 2, "overflows float32"},
+		{Bits4, quant.Config{Bits: 4}, []float32{1, -math.MaxFloat32}, 2, "overflows float32"},
 		{Trits, quant.Config{}, x, 5, "4 elements for a matrix of shape [1 5]"},
 		{Trits, quant.Config{Bits: 2}, x[:3], 3, "codes from -2 to 1 do not fit 1.6 bits"},
 		{Bits1, quant.Config{}, []float32{0, 1}, 2, "is 0, which 1 bit cannot hold"},
