@@ -122,6 +122,9 @@ func (d *decoder) syntax(content []byte, err error) error {
 	if line != "" {
 		line = ":" + line
 	}
+	if line != "" {
+		reason += ": look at the indentation, brackets and quotes of this line and the next"
+	}
 	return fmt.Errorf("%s%s: is not YAML: %s", d.file, line, reason)
 }
 

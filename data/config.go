@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,24 +53,26 @@ const (
 	maxVocab    = 1 << 20 // of a trained or loaded tokenizer
 )
 
-// Validate reports the first field that cannot be used, with its full name in the
-// run's configuration and a remedy. It does not look at files.
+// Validate reports every field that cannot be used, joined, each with its full
+// name in the run's configuration and a remedy. It does not look at files.
 func (c Config) Validate() error {
+	var errs []error
+	report := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Path == "" {
-		return fmt.Errorf("data.path is empty: set it to %q, a text file, a folder or a .jsonl file", GoSource)
+		report("data.path is empty: set it to %q, a text file, a folder or a .jsonl file", GoSource)
 	}
 	if !(c.Holdout > 0 && c.Holdout < 1) {
-		return fmt.Errorf("data.holdout: %v is not a share between 0 and 1: use 0.1 to hold out a tenth", c.Holdout)
+		report("data.holdout: %v is not a share between 0 and 1: use 0.1 to hold out a tenth", c.Holdout)
 	}
 	for i, pattern := range c.Include {
 		if !doublestar.ValidatePattern(pattern) {
-			return fmt.Errorf("data.include[%d]: %q is not a valid pattern: write one such as **/*.md", i, pattern)
+			report("data.include[%d]: %q is not a valid pattern: write one such as **/*.md", i, pattern)
 		}
 	}
 	if isJSONL(c.Path) && c.Field == "" {
-		return fmt.Errorf("data.field is empty: name the field of %s that holds the text, such as text", c.Path)
+		report("data.field is empty: name the field of %s that holds the text, such as text", c.Path)
 	}
-	return c.Tokenizer.validate()
+	return errors.Join(append(errs, c.Tokenizer.validate())...)
 }
 
 func (c TokenizerConfig) validate() error {

@@ -457,3 +457,14 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+func TestValidateReportsAllFaults(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Holdout, cfg.Tokenizer.Kind = 1.5, "bpee"
+	err := cfg.Validate()
+	for _, want := range []string{"data.holdout: 1.5", `data.tokenizer.kind: "bpee"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want it to name %s", err, want)
+		}
+	}
+}
