@@ -7,7 +7,7 @@
 // after the file. A mistake is reported with its place and a remedy, and all
 // mistakes at once:
 //
-//	gocode.yaml:12: quantization.weights.bits: 1.6 is not supported: use 1.58 (ternary) or 32 (float32)
+//	gocode.yaml:12: quantization.weights.bits: 1.6 is not supported: use 1.58 (ternary) or 32 (float32); other bits are for layers in quantization.mixed
 //	-set train.step=30: train.step: is not a field: did you mean steps?
 //
 // The range of a value is checked beside the component that it configures (the

@@ -27,7 +27,8 @@ type WeightQuantizer struct {
 	Lambda float64
 	// Noise disturbs the blended weights, in units of the distance of two
 	// levels. With it the codes are not exact. With Lambda 0 it is all that
-	// the node does.
+	// the node does; block noise, which spares blocks from the blend, then
+	// does nothing.
 	Noise quant.Noise
 	// Seed and Step choose the noise: give each matrix a seed of its own, and
 	// count Step up.

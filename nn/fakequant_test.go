@@ -2,6 +2,7 @@ package nn
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	G "gorgonia.org/gorgonia"
@@ -208,6 +209,28 @@ func TestNoise(t *testing.T) {
 		}},
 		{quant.Noise{Kind: quant.GaussianNoise, Strength: 1}, func(t *testing.T, w, y, _ []float64, gamma float64) {
 			checkSpread(t, w, y, gamma, 6*gamma)
+		}},
+		{quant.Noise{Kind: quant.LaplaceNoise, Strength: 1}, func(t *testing.T, w, y, _ []float64, gamma float64) {
+			checkSpread(t, w, y, gamma, 20*gamma)
+		}},
+		{quant.Noise{Kind: quant.MeasuredNoise, Strength: 1}, func(t *testing.T, w, y, codes []float64, gamma float64) {
+			errors := make([]float64, len(w)) // of the quantizer, sorted
+			for i, c := range codes {
+				errors[i] = c*gamma - w[i]
+			}
+			slices.Sort(errors)
+			var drawn, made float64
+			for i := range w {
+				d := y[i] - w[i]
+				if at, _ := slices.BinarySearch(errors, d-1e-9); at == len(errors) || errors[at] > d+1e-9 {
+					t.Fatalf("the noise %v of weight %d is no error of the quantizer", d, i)
+				}
+				drawn += d * d
+				made += errors[i] * errors[i]
+			}
+			if math.Abs(drawn/made-1) > 0.05 {
+				t.Errorf("the square of the noise is %v of the quantizer's error", drawn/made)
+			}
 		}},
 		{quant.Noise{Kind: quant.BlockNoise, Block: 10, Share: 0.3}, func(t *testing.T, w, y, codes []float64, gamma float64) {
 			quantized := 0

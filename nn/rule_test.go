@@ -350,6 +350,40 @@ func TestRulesThatDoNotFit(t *testing.T) {
 	}
 }
 
+// Block noise quantizes whole blocks by the rule, or leaves them as they are.
+func TestBlockNoiseByRule(t *testing.T) {
+	const rows, cols, block = 4, 1000, 25
+	q := quantizer(t, quant.Config{Bits: 3, Granularity: quant.PerToken})
+	w := &WeightQuantizer{Rule: q, Lambda: 1, Noise: quant.Noise{Kind: quant.BlockNoise, Block: block, Share: 0.4}, Seed: 3}
+	b := newBench(t, [][]int{{rows, cols}}, func(in []*G.Node) (*G.Node, error) { return FakeQuantWeight(in[0], w) })
+	b.run()
+	x := make([]float32, rows*cols)
+	for i, v := range b.data[0] {
+		x[i] = float32(v)
+	}
+	want, err := q.Quantize(x, rows, cols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, y := want.Values(), b.out.Value().Data().([]float64)
+	quantized := 0
+	for lo := 0; lo < len(y); lo += block {
+		spared := slices.Equal(y[lo:lo+block], b.data[0][lo:lo+block])
+		if spared {
+			continue
+		}
+		quantized++
+		for i := lo; i < lo+block; i++ {
+			if math.Abs(y[i]-float64(values[i])) > 1e-5 {
+				t.Fatalf("weight %d is %v, neither %v nor %v as its block", i, y[i], b.data[0][i], values[i])
+			}
+		}
+	}
+	if share := float64(quantized) / (rows * cols / block); math.Abs(share-0.4) > 0.12 {
+		t.Errorf("%v of the blocks are quantized, want 0.4", share)
+	}
+}
+
 // Noise of every kind has the size of each group's steps, and measured noise
 // consists of errors that the quantizer makes.
 func TestNoiseByRule(t *testing.T) {

@@ -2,14 +2,32 @@ package quant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
-// An Input is one tensor of a batch.
+// An Input is a tensor to quantize, row-major, in one of three types: the other
+// two slices are nil.
 type Input struct {
-	Values []float32 // row-major
-	Shape  []int
+	Float32  []float32
+	Float16  []uint16 // IEEE 754 binary16
+	BFloat16 []uint16 // the upper halves of float32 numbers
+	Shape    []int
 }
+
+func (in *Input) source() (source, error) {
+	switch {
+	case in.Float16 == nil && in.BFloat16 == nil:
+		return source{f: in.Float32}, nil
+	case in.Float32 == nil && in.BFloat16 == nil:
+		return source{half: in.Float16}, nil
+	case in.Float32 == nil && in.Float16 == nil:
+		return source{half: in.BFloat16, brain: true}, nil
+	}
+	return source{}, errTypes
+}
+
+var errTypes = errors.New("quantizing: an input of several types: set one of Float32, Float16 and BFloat16")
 
 // A Batch holds quantized tensors that share their buffers: one for all codes,
 // one for all scales, one for all zero points. The zero value is ready for
@@ -24,17 +42,17 @@ type Batch struct {
 
 // QuantizeBatch makes b the quantized form of the inputs, in their order, and
 // uses its buffers again. Progress and cancellation are those of
-// [Scalar.QuantizeContext], over all inputs together; an error names the input.
+// [Scalar.QuantizeInput], over all inputs together; an error names the input.
 func (q *Scalar) QuantizeBatch(ctx context.Context, b *Batch, inputs []Input, progress func(done, total int)) error {
 	if err := b.prepare(q, inputs); err != nil {
 		return err
 	}
 	before := 0
 	for i, in := range inputs {
-		if err := q.QuantizeContext(ctx, &b.Tensors[i], in.Values, b.after(before, progress), in.Shape...); err != nil {
+		if err := q.QuantizeInput(ctx, &b.Tensors[i], in, b.after(before, progress)); err != nil {
 			return fmt.Errorf("input %d of %d: %w", i, len(inputs), err)
 		}
-		before += len(in.Values)
+		before += len(b.Tensors[i].Codes)
 	}
 	return nil
 }

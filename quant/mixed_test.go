@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"trefoil/internal/kernel"
 )
 
 func TestMixedPrecision(t *testing.T) {
@@ -67,7 +69,12 @@ func TestMixedPrecisionErrors(t *testing.T) {
 // The tensors of a batch are those of single calls, in shared buffers that the
 // next batch uses again.
 func TestBatch(t *testing.T) {
-	inputs := []Input{{normal(24, 1), []int{4, 6}}, {normal(60, 2), []int{2, 5, 6}}}
+	half := make([]uint16, 60)
+	kernel.EncodeFloat16(half, normal(60, 2))
+	wide := make([]float32, 60)
+	kernel.DecodeFloat16(wide, half)
+	inputs := []Input{{Float32: normal(24, 1), Shape: []int{4, 6}}, {Float16: half, Shape: []int{2, 5, 6}}}
+	values := [][]float32{inputs[0].Float32, wide}
 	for _, c := range []Config{{}, {Bits: 4, Scheme: Affine, Granularity: PerToken}} {
 		q, b := mustNew(t, c), new(Batch)
 		last := 0
@@ -86,7 +93,7 @@ func TestBatch(t *testing.T) {
 			t.Errorf("progress ends at %d", last)
 		}
 		for i, in := range inputs {
-			want := mustQuantize(t, c, in.Values, in.Shape...)
+			want := mustQuantize(t, c, values[i], in.Shape...)
 			got := b.Tensors[i]
 			if !slices.Equal(got.Codes, want.Codes) || !slices.Equal(got.Scales, want.Scales) || !slices.Equal(got.Zeros, want.Zeros) {
 				t.Errorf("%+v: tensor %d differs", c, i)
@@ -105,7 +112,11 @@ func TestBatch(t *testing.T) {
 	if err := mustNew(t, Config{}).QuantizeBatch(cancelled, new(Batch), inputs, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if err := mustNew(t, Config{}).QuantizeBatch(context.Background(), new(Batch), []Input{{normal(5, 1), []int{4}}}, nil); err == nil || !strings.Contains(err.Error(), "input 0 of 1") {
+	if err := mustNew(t, Config{}).QuantizeBatch(context.Background(), new(Batch), []Input{{Float32: normal(5, 1), Shape: []int{4}}}, nil); err == nil || !strings.Contains(err.Error(), "input 0 of 1") {
 		t.Errorf("a wrong shape: %v", err)
+	}
+	both := []Input{inputs[0], {Float32: wide, BFloat16: half, Shape: []int{60}}}
+	if err := mustNew(t, Config{}).QuantizeBatch(context.Background(), new(Batch), both, nil); err == nil || !strings.Contains(err.Error(), "input 1 of 2: quantizing: an input of several types") {
+		t.Errorf("two types: %v", err)
 	}
 }

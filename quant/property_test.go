@@ -235,7 +235,7 @@ func TestCancellationAndProgress(t *testing.T) {
 		}
 		seen = append(seen, done)
 	}
-	if err := q.QuantizeContext(context.Background(), dst, x, report); err != nil {
+	if err := q.QuantizeInput(context.Background(), dst, Input{Float32: x}, report); err != nil {
 		t.Fatal(err)
 	}
 	if len(seen) < 3 || !slices.IsSorted(seen) || seen[len(seen)-1] != len(x) {
@@ -244,7 +244,7 @@ func TestCancellationAndProgress(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := func(done, total int) { cancel() }
 	for _, c := range []Config{{}, {Bits: 8, Granularity: PerGroup, Group: 64}} {
-		if err := mustNew(t, c).QuantizeContext(ctx, dst, x, stop); !errors.Is(err, context.Canceled) {
+		if err := mustNew(t, c).QuantizeInput(ctx, dst, Input{Float32: x}, stop); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: cancelled: %v", c.Granularity, err)
 		}
 	}

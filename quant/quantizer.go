@@ -64,23 +64,17 @@ func (q *Scalar) QuantizeInto(dst *Tensor, x []float32, shape ...int) error {
 	return q.quantize(call{ctx: context.Background(), src: source{f: x}}, dst, shape)
 }
 
-// QuantizeContext is QuantizeInto for large tensors: it stops with the
-// context's error between pieces of a few million elements, and calls
-// progress, unless that is nil, with the number of elements that are done.
-// Within a group, order statistics, histograms and sorting are not stopped.
-func (q *Scalar) QuantizeContext(ctx context.Context, dst *Tensor, x []float32, progress func(done, total int), shape ...int) error {
-	return q.quantize(call{ctx: ctx, src: source{f: x}, progress: progress}, dst, shape)
-}
-
-// QuantizeFloat16 is QuantizeInto for IEEE 754 binary16 numbers.
-func (q *Scalar) QuantizeFloat16(dst *Tensor, x []uint16, shape ...int) error {
-	return q.quantize(call{ctx: context.Background(), src: source{half: x}}, dst, shape)
-}
-
-// QuantizeBFloat16 is QuantizeInto for bfloat16 numbers, the upper halves of
-// float32 ones.
-func (q *Scalar) QuantizeBFloat16(dst *Tensor, x []uint16, shape ...int) error {
-	return q.quantize(call{ctx: context.Background(), src: source{half: x, brain: true}}, dst, shape)
+// QuantizeInput is QuantizeInto for numbers of 16 bits and for large tensors:
+// it stops with the context's error between pieces of a few million elements,
+// and calls progress, unless that is nil, with the number of elements that are
+// done. Within a group, order statistics, histograms and sorting are not
+// stopped.
+func (q *Scalar) QuantizeInput(ctx context.Context, dst *Tensor, in Input, progress func(done, total int)) error {
+	src, err := in.source()
+	if err != nil {
+		return err
+	}
+	return q.quantize(call{ctx: ctx, src: src, progress: progress}, dst, in.Shape)
 }
 
 // Encode writes the codes of x by the scales and zero points in dst: learned

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -89,6 +90,7 @@ func TestStochasticQuantizersAreUnbiased(t *testing.T) {
 // groups and for large ones.
 func TestHalfPrecisionInput(t *testing.T) {
 	const rows, cols = 6, 30_000
+	ctx, shape := context.Background(), []int{rows, cols}
 	x := normal(rows*cols, 12)
 	half, brain := make([]uint16, len(x)), make([]uint16, len(x))
 	kernel.EncodeFloat16(half, x)
@@ -100,13 +102,13 @@ func TestHalfPrecisionInput(t *testing.T) {
 	}
 	for _, c := range []Config{{}, {Bits: 8, Granularity: PerToken}, {Bits: 4, Scale: Percentile}, {Granularity: PerChannel, Axis: 1}, {Scale: Optimal}} {
 		q, got := mustNew(t, c), new(Tensor)
-		if err := q.QuantizeFloat16(got, half, rows, cols); err != nil {
+		if err := q.QuantizeInput(ctx, got, Input{Float16: half, Shape: shape}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if want := mustQuantize(t, c, fromHalf, rows, cols); !slices.Equal(got.Codes, want.Codes) || !slices.Equal(got.Scales, want.Scales) {
 			t.Errorf("%+v: float16 input differs", c)
 		}
-		if err := q.QuantizeBFloat16(got, brain, rows, cols); err != nil {
+		if err := q.QuantizeInput(ctx, got, Input{BFloat16: brain, Shape: shape}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if want := mustQuantize(t, c, fromBrain, rows, cols); !slices.Equal(got.Codes, want.Codes) || !slices.Equal(got.Scales, want.Scales) {
@@ -116,7 +118,7 @@ func TestHalfPrecisionInput(t *testing.T) {
 		for _, bad := range [][2]uint16{{0x7c00, 0x7f80}, {0xfe00, 0xffc0}} { // Inf and NaN in either
 			half, brain := slices.Clone(half), slices.Clone(brain)
 			half[last], brain[last] = bad[0], bad[1]
-			for name, err := range map[string]error{"float16": q.QuantizeFloat16(got, half, rows, cols), "bfloat16": q.QuantizeBFloat16(got, brain, rows, cols)} {
+			for name, err := range map[string]error{"float16": q.QuantizeInput(ctx, got, Input{Float16: half, Shape: shape}, nil), "bfloat16": q.QuantizeInput(ctx, got, Input{BFloat16: brain, Shape: shape}, nil)} {
 				if err == nil || !strings.Contains(err.Error(), "only finite numbers") {
 					t.Errorf("%+v: %s %#x: %v", c, name, bad, err)
 				}

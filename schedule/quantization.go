@@ -167,7 +167,7 @@ func prefixed(at string, err error) error {
 func (w Weights) validate(at string) error {
 	var bits error
 	if w.Bits != TernaryBits && w.Bits != Float {
-		bits = fmt.Errorf("%s.bits: %v is not supported: use 1.58 (ternary) or 32 (float32)", at, w.Bits)
+		bits = fmt.Errorf("%s.bits: %v is not supported: use 1.58 (ternary) or 32 (float32); other bits are for layers in quantization.mixed", at, w.Bits)
 	}
 	return errors.Join(bits, oneOf(at+".scale", w.Scale, quant.AbsMean, quant.Median))
 }

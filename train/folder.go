@@ -15,7 +15,7 @@ func metricsPath(dir string) string { return filepath.Join(dir, "metrics.jsonl")
 // folder would mix its metrics and checkpoints with those of the first.
 func (t *trainer) claim() error {
 	if err := os.MkdirAll(export.Folder(t.Dir).Checkpoints(), 0o777); err != nil {
-		return err
+		return fmt.Errorf("making the run folder: %w: choose another place", err)
 	}
 	unlock, err := lockFolder(t.Dir)
 	if err != nil {

@@ -178,7 +178,7 @@ func (q *request) write(ctx context.Context, r *export.Run, f export.Format, pat
 		if err != nil {
 			return err
 		}
-		if err := write(w, report, examplePrompt(r)); err != nil {
+		if err := write(w, report); err != nil {
 			return err
 		}
 	} else {
@@ -190,14 +190,19 @@ func (q *request) write(ctx context.Context, r *export.Run, f export.Format, pat
 			return err
 		}
 	}
-	if !q.verify {
-		return nil
+	if q.verify {
+		v, err := r.Verify(ctx, path, f, q.options)
+		if err != nil {
+			return err
+		}
+		if err := writeVerification(w, v); err != nil {
+			return err
+		}
 	}
-	v, err := r.Verify(ctx, path, f, q.options)
-	if err != nil {
-		return err
+	if f == export.Trefoil {
+		return writeNext(w, path, examplePrompt(r))
 	}
-	return writeVerification(w, v)
+	return nil
 }
 
 func examplePrompt(r *export.Run) string {

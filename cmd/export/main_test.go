@@ -40,7 +40,7 @@ func sample() *export.Report {
 
 func TestReport(t *testing.T) {
 	var out bytes.Buffer
-	if err := write(&out, sample(), "func "); err != nil {
+	if err := errors.Join(write(&out, sample()), writeNext(&out, sample().Path, "func ")); err != nil {
 		t.Fatal(err)
 	}
 	const golden = "testdata/report.txt"
@@ -62,7 +62,7 @@ func TestReportOfAFloatRun(t *testing.T) {
 	r := sample()
 	r.StaticAbsMaxLoss, r.StaticPercentileLoss, r.GraphLoss, r.Float = nil, nil, 0, packed.Float16
 	var out bytes.Buffer
-	if err := write(&out, r, "The "); err != nil {
+	if err := write(&out, r); err != nil {
 		t.Fatal(err)
 	}
 	for _, without := range []string{"static", "training graph", "with -float", "NaN", "Inf"} {

@@ -20,8 +20,8 @@ import (
 // a million weights, in MB: 3 bits a weight.
 const literatureSize = 0.375
 
-// write prints the report and the command that comes next.
-func write(w io.Writer, r *export.Report, prompt string) error {
+// write prints the report.
+func write(w io.Writer, r *export.Report) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s, step %s\n\n", r.Checkpoint, command.Group(r.Step))
 	writeLayers(&b, r)
@@ -31,8 +31,14 @@ func write(w io.Writer, r *export.Report, prompt string) error {
 	if r.HeldoutTokens > 0 {
 		writeLosses(&b, r)
 	}
-	fmt.Fprintf(&b, "\n%s\nnext: go run ./cmd/generate %s -prompt %q\n", r.Path, filepath.ToSlash(r.Path), prompt)
+	fmt.Fprintf(&b, "\n%s\n", r.Path)
 	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// writeNext prints the command that comes after the export.
+func writeNext(w io.Writer, path, prompt string) error {
+	_, err := fmt.Fprintf(w, "next: go run ./cmd/generate %s -prompt %q\n", filepath.ToSlash(path), prompt)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"trefoil/data"
 	"trefoil/infer"
+	"trefoil/internal/command"
 )
 
 // generate writes the prompt and what the model makes of it.
@@ -44,7 +45,7 @@ func (q *request) generate(ctx context.Context, stdout, stderr io.Writer) error 
 	speed := speed{start: time.Now()}
 	err = q.stream(ctx, model, tokenizer, prompt, out, &speed)
 	err = errors.Join(err, out.close())
-	fmt.Fprintf(stderr, "%s; prompt of %d tokens\n", &speed, len(prompt))
+	fmt.Fprintf(stderr, "%s; prompt of %s\n", &speed, command.Count(len(prompt), "token"))
 	return err
 }
 
@@ -99,7 +100,7 @@ func (s *speed) token() {
 }
 
 func (s *speed) String() string {
-	text := fmt.Sprintf("%d tokens in %.2f s", s.tokens, time.Since(s.start).Seconds())
+	text := fmt.Sprintf("%s in %.2f s", command.Count(s.tokens, "token"), time.Since(s.start).Seconds())
 	if s.tokens > 1 {
 		text += fmt.Sprintf(", %.0f tokens/s", float64(s.tokens-1)/s.last.Sub(s.first).Seconds())
 	}

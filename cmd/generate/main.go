@@ -94,7 +94,7 @@ func (q *request) check(mode string) error {
 }
 
 // examplePrompt is how messages say to give a prompt.
-const examplePrompt = `-prompt "func "`
+const examplePrompt = "-prompt TEXT"
 
 // maxPrompt bounds what is read from standard input, in bytes.
 const maxPrompt = 1 << 20

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -28,6 +29,7 @@ type reporter struct {
 	float   bool // nothing is quantized
 	table   table
 	bar     *progressbar.ProgressBar
+	first   int // step before the bar's
 	stage   string
 	seen    map[string]bool
 }
@@ -139,7 +141,7 @@ func (r *reporter) ready(p train.Plan) {
 		fmt.Fprintf(r.out, "note: train.warmup %d is not shorter than train.steps: the learning rate reaches its peak in the last step only\n", t.Warmup)
 	}
 	fmt.Fprintf(r.out, "%s: %s, %s of text; %s tokens to learn from, %s held out, vocabulary %d\n",
-		p.Config.Data.Path, count(d.Documents, "document"), size(d.Bytes), command.Group(d.Train.Len()), command.Group(d.Heldout.Len()), d.Tokenizer.Vocab())
+		p.Config.Data.Path, command.Count(d.Documents, "document"), size(d.Bytes), command.Group(d.Train.Len()), command.Group(d.Heldout.Len()), d.Tokenizer.Vocab())
 	what := "all float32"
 	switch mixed := command.Group(p.Mixed) + " by quantization.mixed"; {
 	case p.Ternary > 0 && p.Mixed > 0:
@@ -149,11 +151,11 @@ func (r *reporter) ready(p train.Plan) {
 	case p.Ternary > 0:
 		what = fmt.Sprintf("%s of them ternary", command.Group(p.Ternary))
 	}
-	fmt.Fprintf(r.out, "model: %s parameters, %s; %s of width %d, context %d\n", command.Group(p.Parameters), what, count(m.Layers, "layer"), m.Dim, m.Context)
-	fmt.Fprintf(r.out, "run:   %s, %s of %s tokens by %s\n\n", r.dir, count(t.Steps, "step"), command.Group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
+	fmt.Fprintf(r.out, "model: %s parameters, %s; %s of width %d, context %d\n", command.Group(p.Parameters), what, command.Count(m.Layers, "layer"), m.Dim, m.Context)
+	fmt.Fprintf(r.out, "run:   %s, %s of %s tokens by %s\n\n", r.dir, command.Count(t.Steps, "step"), command.Group(t.Batch*t.Accumulate*m.Context), t.Optimizer)
 	switch {
 	case p.Step >= t.Steps:
-		fmt.Fprintf(r.out, "the run is finished already: %d of %s\n", p.Step, count(t.Steps, "step"))
+		fmt.Fprintf(r.out, "the run is finished already: %d of %s\n", p.Step, command.Count(t.Steps, "step"))
 		return
 	case p.Step > 0:
 		fmt.Fprintf(r.out, "continuing after step %d\n", p.Step)
@@ -161,15 +163,19 @@ func (r *reporter) ready(p train.Plan) {
 	r.table = newTable(columnsOf(r.out), r.float)
 	fmt.Fprintln(r.out, r.table.header())
 	if r.columns > 0 {
-		r.bar = r.newBar(int64(t.Steps), "training",
+		r.first = p.Step // a bar that began with the steps of earlier would count them into its rate
+		what := "training"
+		if r.first > 0 {
+			what = fmt.Sprintf("after step %d", r.first)
+		}
+		r.bar = r.newBar(int64(t.Steps-r.first), what,
 			progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionSetItsString("steps"))
-		r.bar.Set(p.Step)
 	}
 }
 
 func (r *reporter) step(step, steps int) {
 	if r.bar != nil {
-		r.bar.Set(step)
+		r.bar.Set(step - r.first)
 	}
 }
 
@@ -198,13 +204,17 @@ func (r *reporter) summary(s train.Result) error {
 		return err
 	}
 	fmt.Fprintf(r.out, "\na sample:\n%s\n\n", indent(printable(string(sample))))
+	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
 	for _, f := range []struct{ name, what string }{
 		{"curves.png", "loss, accuracy, learning rate and lambda (also .svg)"},
 		{"metrics.jsonl", "the same as numbers"},
 		{"checkpoints", "best.safetensors and last.safetensors"},
 		{"sample.txt", "the sample above"},
 	} {
-		fmt.Fprintf(r.out, "%-30s %s\n", filepath.Join(r.dir, f.name), f.what)
+		fmt.Fprintf(w, "%s\t%s\n", filepath.Join(r.dir, f.name), f.what)
+	}
+	if err := w.Flush(); err != nil {
+		return err
 	}
 	fmt.Fprintf(r.out, "\nnext: go run ./cmd/export %s\n", r.dir)
 	return nil

@@ -5,17 +5,7 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"trefoil/internal/command"
 )
-
-// count writes a number of things: 1 step, 2,000 steps.
-func count(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return command.Group(n) + " " + thing
-}
 
 // fixed writes a number with so many decimals, or with as many digits as the
 // width has room for.

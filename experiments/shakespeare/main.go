@@ -56,6 +56,13 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, data string, seeds int, only string) error {
+	if !slices.ContainsFunc(corners, func(c corner) bool { return strings.Contains(c.name, only) }) {
+		var names []string
+		for _, c := range corners {
+			names = append(names, c.name)
+		}
+		return fmt.Errorf("-only %s: there is no such recipe: use a part of %s", only, strings.Join(names, ", "))
+	}
 	fmt.Fprintln(out, "| recipe | held-out loss at the last step, by seed | mean | best checkpoint, mean |")
 	fmt.Fprintln(out, "|---|---|---|---|")
 	for _, c := range corners {

@@ -50,7 +50,7 @@ func trainBuiltIn(ctx context.Context, out io.Writer, steps int) error {
 			speeds = append(speeds, float64(len(inputs))/time.Since(start).Seconds())
 		}
 	}
-	_, err = fmt.Fprintf(out, "tokens/s %.1f; loss %.3f, after %d steps %.3f\n", median(speeds), first, warmUp+steps, m.loss.Value().Data())
+	_, err = fmt.Fprintf(out, "loss %.3f, after %d steps %.3f; tokens/s %.1f\n", first, warmUp+steps, m.loss.Value().Data(), median(speeds))
 	return err
 }
 

@@ -68,6 +68,14 @@ func Parse(flags *flag.FlagSet, args []string, usage string, stdout io.Writer) (
 	}
 }
 
+// Count writes a number of things: 1 step, 2,000 steps.
+func Count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return Group(n) + " " + thing
+}
+
 // Group writes a number with its thousands apart: 1,234,567.
 func Group(n int) string {
 	s := strconv.Itoa(n)

@@ -3,6 +3,7 @@ package analysis
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -52,7 +53,19 @@ func (l *Layer) WeightPlot() (*plot.Plot, error) {
 		p.Add(line)
 	}
 	p.Y.Min, p.Y.Max = 0, 1.05*top
+	p.Y.Tick.Marker = plot.TickerFunc(counts)
 	return p, nil
+}
+
+// counts are the default ticks with whole numbers for labels.
+func counts(lo, hi float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
+	for i, t := range ticks {
+		if t.Label != "" {
+			ticks[i].Label = fmt.Sprint(math.Round(t.Value))
+		}
+	}
+	return ticks
 }
 
 // positions returns where the weights stand: their values, or with more than
