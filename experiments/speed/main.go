@@ -94,27 +94,30 @@ func (s *study) run(ctx context.Context, out io.Writer, names string, steps int)
 		return err
 	}
 	err = s.measureAll(ctx, chosen, steps)
-	if err != nil && ctx.Err() == nil {
-		return err
-	}
-	return errors.Join(ctx.Err(), s.report(context.WithoutCancel(ctx), out, chosen))
+	return errors.Join(err, s.report(context.WithoutCancel(ctx), out, chosen))
 }
 
+// measureAll goes on where a program fails, and returns all that failed.
 func (s *study) measureAll(ctx context.Context, chosen []size, steps int) error {
 	s.results = results{}
+	var errs []error
 	for range rounds {
 		for _, z := range chosen {
 			for _, p := range programs {
 				if !p.runs(s, z) {
 					continue
 				}
-				if err := s.measure(ctx, p, z, steps*z.more); err != nil {
-					return fmt.Errorf("%s at %s: %w", p.name, z.name, err)
+				err := s.measure(ctx, p, z, steps*z.more)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if err != nil {
+					errs = append(errs, fmt.Errorf("%s at %s: %w", p.name, z.name, err))
 				}
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // report prints what was measured, be it all or what an interrupted study has.
