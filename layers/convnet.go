@@ -19,6 +19,24 @@ type ConvNetConfig struct {
 	Classes                 int
 }
 
+// validate reports sizes below 1, of images behind all poolings too.
+func (c ConvNetConfig) validate() error {
+	height, width := c.Height, c.Width
+	for range c.Filters {
+		height, width = height/PoolSize, width/PoolSize
+	}
+	if min(height, width, c.Channels, c.Hidden, c.Classes) < 1 {
+		return fmt.Errorf("network: images of %d x %d x %d are %d x %d behind %d poolings by %d, for %d hidden units and %d classes: every number must be at least 1",
+			c.Height, c.Width, c.Channels, height, width, len(c.Filters), PoolSize, c.Hidden, c.Classes)
+	}
+	for i, filters := range c.Filters {
+		if filters < 1 {
+			return fmt.Errorf("network: convolution %d has %d filters: every number must be at least 1", i, filters)
+		}
+	}
+	return nil
+}
+
 // ConvNet is a small convolutional network in the manner of LeNet-5 (LeCun et
 // al. 1998): stages of a 3 x 3 convolution, pooling by 2, a bias and ReLU,
 // then a hidden layer with bias and ReLU, and one output a class.
@@ -46,6 +64,9 @@ const (
 // quantizes it. Weights begin normal with variance 2/inputs (He et al. 2015,
 // arXiv:1502.01852, equation 10), biases at 0.
 func NewConvNet(g *G.ExprGraph, c ConvNetConfig, seed uint64) (*ConvNet, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
 	n := &ConvNet{Config: c}
 	height, width, channels := c.Height, c.Width, c.Channels
 	for i, filters := range c.Filters {
@@ -58,10 +79,6 @@ func NewConvNet(g *G.ExprGraph, c ConvNetConfig, seed uint64) (*ConvNet, error) 
 		height, width, channels = height/PoolSize, width/PoolSize, filters
 	}
 	features := height * width * channels
-	if features < 1 || min(c.Hidden, c.Classes) < 1 {
-		return nil, fmt.Errorf("network: images of %d x %d x %d leave %d features behind %d poolings by %d, for %d hidden units and %d classes: every number must be at least 1",
-			c.Height, c.Width, c.Channels, features, len(c.Filters), PoolSize, c.Hidden, c.Classes)
-	}
 	n.Hidden = NewLinear(g, "hidden", features, c.Hidden, he(seed, features))
 	n.HiddenBias = newBias(g, "hidden", c.Hidden)
 	n.Head = NewLinear(g, "head", c.Hidden, c.Classes, he(seed, c.Hidden))

@@ -68,7 +68,7 @@ func (q *Quantized) input() (packed.Input, error) {
 	case a.Rule == nil:
 		return packed.Input{}, fmt.Errorf("an input of %d bits is not quantized: use 2 to 8 to pack the layer", a.Bits)
 	}
-	return packed.Input{}, fmt.Errorf("the input's quantizer has no packed form: use absmax with {granularity: channel, axis: 0}, or PACT")
+	return packed.Input{}, fmt.Errorf("the input's quantizer has no packed form: use absmax with {granularity: channel, axis: 0} (a scale for each token or image), or PACT")
 }
 
 func (q *Quantized) matrix() (*packed.Matrix, error) {

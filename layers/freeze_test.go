@@ -242,6 +242,74 @@ func TestMix(t *testing.T) {
 	}
 }
 
+// What Swap gave the weights to learn goes when Mix gives them another
+// quantizer, and the layer freezes to what the graph computes.
+func TestMixAfterSwap(t *testing.T) {
+	const tokens, in, out = 3, 6, 4
+	for _, other := range []quant.Config{{}, {Bits: 4, Granularity: quant.PerChannel}} {
+		g := G.NewGraph()
+		l := NewLinear(g, "layer", in, out, Init{1, 1})
+		if _, err := Swap(l, "*", Spec{Weights: &quant.Config{Bits: 4, Scale: quant.LSQ}, Activations: perRow}); err != nil {
+			t.Fatal(err)
+		}
+		if err := Mix(l, quant.Mixed{{Layers: "*", Quantizer: other}}); err != nil {
+			t.Fatal(err)
+		}
+		if p := l.Parameters(); len(p) != 1 {
+			t.Errorf("%v: %d parameters, want the weight alone", other, len(p))
+		}
+		x, values := images(g, tokens, in)
+		redraw(1, &l.Quantized, values)
+		y, err := l.Forward(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vm := G.NewTapeMachine(g)
+		defer vm.Close()
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		frozen, input, err := l.Freeze()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]float32, tokens*out)
+		frozen.Apply(got, values, tokens, input)
+		if want := y.Value().Data().([]float32); !slices.Equal(got, want) {
+			t.Errorf("%v: packed %v, graph %v", other, got, want)
+		}
+	}
+}
+
+// However a scale for each token is written, it is the node's own rule, which
+// has a packed form; of an image, a scale for each place is another rule.
+func TestActivationsByRow(t *testing.T) {
+	linear := NewLinear(G.NewGraph(), "layer", 6, 4, Init{1, 1})
+	conv := NewConv2D(G.NewGraph(), "conv", 3, 4, 3, nn.Window{}, Init{1, 1})
+	for _, c := range []struct {
+		layer *Quantized
+		input quant.Config
+		own   bool
+	}{
+		{&linear.Quantized, quant.Config{Bits: 8, Granularity: quant.PerToken}, true},
+		{&linear.Quantized, quant.Config{Bits: 4, Granularity: quant.PerChannel, Scale: quant.AbsMax, Rounding: quant.HalfEven}, true},
+		{&linear.Quantized, quant.Config{Bits: 8, Granularity: quant.PerChannel, Axis: 1}, false},
+		{&linear.Quantized, quant.Config{Bits: 8, Granularity: quant.PerToken, Codes: quant.Narrow}, false},
+		{&linear.Quantized, quant.Config{Bits: 1.58, Granularity: quant.PerToken}, false},
+		{&linear.Quantized, quant.Config{Bits: 8}, false},
+		{&conv.Quantized, quant.Config{Bits: 8, Granularity: quant.PerChannel}, true},
+		{&conv.Quantized, quant.Config{Bits: 8, Granularity: quant.PerToken}, false},
+	} {
+		if err := c.layer.Quantize(Spec{Weights: &quant.Config{}, Activations: &c.input}); err != nil {
+			t.Fatal(err)
+		}
+		_, input, err := c.layer.Pack()
+		if own := err == nil; own != c.own || own && input.Bits != int(c.input.Bits) {
+			t.Errorf("%s of %+v: input %+v, error %v", c.layer.Weight.Name, c.input, input, err)
+		}
+	}
+}
+
 // A convolutional network learns through its quantizers: every parameter gets
 // a gradient, that of a learned scale and clip among them.
 func TestConvNetGradients(t *testing.T) {
@@ -300,6 +368,9 @@ func TestConvNetGradients(t *testing.T) {
 	}
 	if _, err := NewConvNet(G.NewGraph(), ConvNetConfig{Height: 3, Width: 8, Channels: 1, Filters: []int{3, 4}, Hidden: 5, Classes: 3}, 1); err == nil || !strings.Contains(err.Error(), "3 x 8 x 1") {
 		t.Errorf("an image that is pooled away: %v", err)
+	}
+	if _, err := NewConvNet(G.NewGraph(), ConvNetConfig{Height: 8, Width: 8, Channels: 1, Filters: []int{3, -4}, Hidden: 5, Classes: 3}, 1); err == nil || !strings.Contains(err.Error(), "convolution 1 has -4 filters") {
+		t.Errorf("a negative number of filters: %v", err)
 	}
 	n, err := NewConvNet(G.NewGraph(), ConvNetConfig{Height: 8, Width: 8, Channels: 1, Hidden: 5, Classes: 3}, 1)
 	if err != nil {

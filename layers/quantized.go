@@ -29,9 +29,10 @@ type Quantized struct {
 type Spec struct {
 	// Weights of the layer; nil leaves them in float32.
 	Weights *quant.Config
-	// Activations are the layer's input; nil leaves it in float32. A scale for
-	// each token or image, which an integer product wants, is
-	// {Granularity: quant.PerChannel} with the axis 0.
+	// Activations are the layer's input; nil leaves it in float32. Integer
+	// products, and Freeze, want absmax with a scale for each token or image:
+	// {Bits: 8, Granularity: quant.PerChannel}, with the axis 0, or for a
+	// linear layer quant.PerToken.
 	Activations *quant.Config
 	// PACT, if not 0, is the number of bits, 2 to 7, of an input that is
 	// clipped to 0 and a learned maximum, in place of Activations.
@@ -83,6 +84,7 @@ func (q *Quantized) quantizeWeights(g *G.ExprGraph, c quant.Config) error {
 		q.Weights = &nn.WeightQuantizer{Seed: nameSeed(q.Weight.Name)}
 	}
 	q.Weights = &nn.WeightQuantizer{Lambda: 1, Seed: q.Weights.Seed}
+	q.scales = nil
 	if b158, _ := quant.New(quant.Config{}); rule.Config() == b158.Config() {
 		return nil // the node's own
 	}
@@ -105,12 +107,22 @@ func (q *Quantized) quantizeActivations(c quant.Config) error {
 		return fmt.Errorf("the scale %s is learned with weights: use PACT", s)
 	}
 	q.Activations = &nn.ActivationQuantizer{Lambda: 1}
-	if c == (quant.Config{Bits: c.Bits, Granularity: quant.PerChannel}) && c.Bits >= 2 {
-		q.Activations.Bits = int(c.Bits) // absmax of each token or image
+	if q.ownsRows(rule.Config()) {
+		q.Activations.Bits = int(c.Bits)
 	} else {
 		q.Activations.Rule = rule
 	}
 	return nil
+}
+
+// ownsRows reports whether c, its empty fields filled in, is what the node of
+// activations does by itself: absmax of each token or image.
+func (q *Quantized) ownsRows(c quant.Config) bool {
+	if c.Granularity == quant.PerToken && len(q.Weight.Shape) == 2 {
+		c.Granularity, c.Axis = quant.PerChannel, 0
+	}
+	rows, err := quant.New(quant.Config{Bits: c.Bits, Granularity: quant.PerChannel})
+	return err == nil && c.Bits >= 2 && c == rows.Config()
 }
 
 // Parameters returns the weight and what is learned beside it.

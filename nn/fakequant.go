@@ -1,7 +1,9 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -35,6 +37,20 @@ type WeightQuantizer struct {
 	Seed, Step uint64
 }
 
+// validate reports fields that would otherwise mean b1.58's own rule, or no
+// noise, without a word.
+func (q *WeightQuantizer) validate() error {
+	switch {
+	case q.Scale != "" && q.Scale != quant.AbsMean && q.Scale != quant.Median:
+		return fmt.Errorf("the scale %q is not b1.58's: use absmean or median, or a Rule that quant.New makes", q.Scale)
+	case q.Rule == nil && q.Learned != nil:
+		return errors.New("scales are learned by a rule: set Rule to a quantizer with scale lsq or seq")
+	case q.Noise.Kind != "" && !slices.Contains(quant.NoiseKinds(), q.Noise.Kind):
+		return fmt.Errorf("the noise %q is not known: use one of %q", q.Noise.Kind, quant.NoiseKinds())
+	}
+	return q.Estimator.Validate()
+}
+
 func (q *WeightQuantizer) exact() bool { return q.Lambda == 1 && !q.Noise.Enabled() }
 
 func (q *WeightQuantizer) now() moment {
@@ -48,6 +64,9 @@ func (q *WeightQuantizer) now() moment {
 // (arXiv:1712.05877, section 3). For scales that are learned see
 // [WeightQuantizer].
 func FakeQuant(x *G.Node, rule quant.Quantizer) (*G.Node, error) {
+	if rule == nil {
+		return nil, errors.New("FakeQuant: the quantizer is nil: make one with quant.New")
+	}
 	return FakeQuantWeight(x, &WeightQuantizer{Rule: rule, Lambda: 1})
 }
 
@@ -65,7 +84,7 @@ func FakeQuantWeight(w *G.Node, q *WeightQuantizer) (*G.Node, error) {
 	if !isBatch(w) {
 		return nil, shapeError(name, "weights [out, in] or [out, height, width, in]", w)
 	}
-	if err := q.Estimator.Validate(); err != nil {
+	if err := q.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if q.Rule != nil {

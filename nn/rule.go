@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -135,7 +136,11 @@ func (n *ruled[F]) disturb(y, x []F, m moment) {
 func (n *ruled[F]) encode(x []F, learned []G.Value) error {
 	var err error
 	if n.learning != nil {
-		n.learning.steps(n.tensor.Scales, values[F](learned[0]))
+		scales := values[F](learned[0])
+		if g := slices.IndexFunc(scales, func(s F) bool { return !(s > 0) }); g >= 0 {
+			return fmt.Errorf("the learned scale %d is %v, no longer positive: lower the learning rate, at least that of %s", g, scales[g], n.learned.Name())
+		}
+		n.learning.steps(n.tensor.Scales, scales)
 		err = n.quantizer.Encode(&n.tensor, n.float32(x), n.shape...)
 	} else {
 		err = n.quantizer.QuantizeInto(&n.tensor, n.float32(x), n.shape...)

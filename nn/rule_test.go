@@ -334,6 +334,12 @@ func TestRulesThatDoNotFit(t *testing.T) {
 		{func() (*G.Node, error) {
 			return FakeQuantWeight(w, &WeightQuantizer{Rule: learned, Learned: node("s", 1), Estimator: quant.Tanh})
 		}, []string{"tanh", "leave"}},
+		{func() (*G.Node, error) { return FakeQuant(w, nil) }, []string{"FakeQuant", "nil", "quant.New"}},
+		{func() (*G.Node, error) { return FakeQuantWeight(w, &WeightQuantizer{Learned: two, Lambda: 1}) }, []string{"FakeQuantWeight", "set Rule", "lsq or seq"}},
+		{func() (*G.Node, error) { return FakeQuantWeight(w, &WeightQuantizer{Scale: quant.TWN, Lambda: 1}) }, []string{"FakeQuantWeight", `"twn"`, "absmean or median", "Rule"}},
+		{func() (*G.Node, error) {
+			return FakeQuantWeight(w, &WeightQuantizer{Lambda: 1, Noise: quant.Noise{Kind: "normal", Strength: 1}})
+		}, []string{"FakeQuantWeight", `"normal"`, "gaussian"}},
 		{func() (*G.Node, error) { return PACT(w, two, 4) }, []string{"PACT", "w (4, 10)", "two (2)"}},
 		{func() (*G.Node, error) { return PACT(w, node("alpha", 1), 8) }, []string{"PACT", "8 bits", "2 to 7"}},
 	} {
@@ -347,6 +353,31 @@ func TestRulesThatDoNotFit(t *testing.T) {
 				t.Errorf("%q does not say %q", err, want)
 			}
 		}
+	}
+}
+
+// A learned scale that an update made negative ends the run, with its name.
+func TestLearnedScaleMustBePositive(t *testing.T) {
+	g := G.NewGraph()
+	node := func(name string, values []float32, shape ...int) *G.Node {
+		dense := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values))
+		return G.NewTensor(g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name), G.WithValue(dense))
+	}
+	q := quantizer(t, quant.Config{Bits: 4, Scale: quant.LSQ, Granularity: quant.PerChannel})
+	scales := []float32{0.5, 0.25}
+	w := node("w", []float32{1, 2, 3, 4}, 2, 2)
+	if _, err := FakeQuantWeight(w, &WeightQuantizer{Rule: q, Learned: node("w.scales", scales, 2), Lambda: 1}); err != nil {
+		t.Fatal(err)
+	}
+	vm := G.NewTapeMachine(g)
+	defer vm.Close()
+	if err := vm.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	vm.Reset()
+	scales[1] = -0.125
+	if err := vm.RunAll(); err == nil || !strings.Contains(err.Error(), "learned scale 1 is -0.125") || !strings.Contains(err.Error(), "that of w.scales") {
+		t.Errorf("error %v", err)
 	}
 }
 

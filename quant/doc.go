@@ -39,7 +39,8 @@
 //   - [SplitColumns], [SmoothScales] and [Hadamard] deal with outliers.
 //   - [Compare] measures, [Check] validates, [Mixed] gives layers quantizers by
 //     pattern, [Scalar.QuantizeBatch] shares buffers among tensors.
-//   - [Scalar.QuantizeInput] reads float16 and bfloat16 too, and can be stopped.
+//   - [Scalar.QuantizeInput] reads float16 and bfloat16 too, and can be stopped,
+//     as [Tensor.DequantizeContext] can.
 //
 // # Strange numbers
 //

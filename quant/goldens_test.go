@@ -21,7 +21,7 @@ type goldens struct {
 		Codes        []int8
 		Scales       []float32
 		Zeros        []int8
-		ULPs         int // of a scale: sums in another order
+		ULPs         int // of a scale: sums in another order, or a factor rounded elsewhere
 	}
 	Gradients []struct {
 		Kind   string
@@ -92,7 +92,7 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// Rules that have no golden, worked out by hand.
+// Small cases worked out by hand.
 func TestRulesByHand(t *testing.T) {
 	for _, c := range []struct {
 		config Config

@@ -1,6 +1,9 @@
 package quant
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // A Tensor is a quantized tensor in memory, a byte a code: the value of
 // element i, of group g, is (Codes[i] - Zeros[g]) * Scales[g]. [packed] holds
@@ -23,6 +26,13 @@ type Tensor struct {
 // float32(code-zero) * scale, one rounding. It fails on a tensor whose slices
 // are not as long as its layout says.
 func (t *Tensor) Dequantize(dst []float32) error {
+	return t.DequantizeContext(context.Background(), dst, nil)
+}
+
+// DequantizeContext is Dequantize for large tensors: it stops with the
+// context's error between pieces of a few million elements, and calls
+// progress, unless that is nil, with the number of elements that are done.
+func (t *Tensor) DequantizeContext(ctx context.Context, dst []float32, progress func(done, total int)) error {
 	if len(dst) != len(t.Codes) {
 		return fmt.Errorf("dequantizing %d codes into %d values: make the slices equally long", len(t.Codes), len(dst))
 	}
@@ -34,7 +44,7 @@ func (t *Tensor) Dequantize(dst []float32) error {
 	}
 	w := takeWork()
 	defer w.release()
-	w.t, w.values = t, dst
+	w.call, w.t, w.values = call{ctx: ctx, progress: progress}, t, dst
 	return w.overGroups(dequantizing)
 }
 

@@ -22,7 +22,7 @@ const (
 // A group of up to taskSize elements is done in one go by one goroutine;
 // larger ones are done one after another, each by all goroutines.
 type work struct {
-	call   // when quantizing
+	call   // its source when quantizing
 	q      *Scalar
 	rule   Scale    // that of q, or static
 	encode encoding // that of q, or for static scales
@@ -117,7 +117,7 @@ func (w *work) overGroups(p phase) error {
 	l := w.t.Layout
 	if l.Size() <= taskSize {
 		w.batch = max(1, taskSize/4/l.Size())
-		if err := w.run(p, (l.Groups+w.batch-1)/w.batch, w.batch*l.Size()); err != nil {
+		if err := w.run(p, (l.Groups+w.batch-1)/w.batch, w.batch*l.Size(), l.Groups*l.Size()); err != nil {
 			return err
 		}
 		return w.err
@@ -130,10 +130,10 @@ func (w *work) overGroups(p phase) error {
 	return nil
 }
 
-// run does n tasks of a phase, in parallel, with a look at the context after
-// every strip of them. A task finishes size elements; 0 if that is not what
-// it does.
-func (w *work) run(p phase, n, size int) error {
+// run does n tasks of a phase, in parallel, with a look at the context before
+// every strip of them. A task finishes size elements, but the last may have
+// fewer: end are done after it.
+func (w *work) run(p phase, n, size, end int) error {
 	w.phase = p
 	for w.base = 0; w.base < n; w.base += stripTasks {
 		if w.ctx != nil && w.ctx.Err() != nil {
@@ -141,10 +141,9 @@ func (w *work) run(p phase, n, size int) error {
 		}
 		tasks := min(stripTasks, n-w.base)
 		kernel.Parallel(tasks, w.body)
-		if w.progress != nil && size > 0 {
-			total := w.src.len()
-			w.done = min(total, w.done+tasks*size)
-			w.progress(w.done, total)
+		if w.progress != nil {
+			w.done = min(end, w.done+tasks*size)
+			w.progress(w.done, w.t.Layout.Groups*w.t.Layout.Size())
 		}
 	}
 	return nil
@@ -200,10 +199,11 @@ func (w *work) smallGroup(s *scratch, g int) error {
 }
 
 func (w *work) largeGroup(p phase, g int) error {
-	pieces := (w.t.Layout.Size() + taskSize - 1) / taskSize
+	size := w.t.Layout.Size()
+	pieces, end := (size+taskSize-1)/taskSize, (g+1)*size
 	w.group = g
 	if p == dequantizing {
-		return w.run(decodingPiece, pieces, 0)
+		return w.run(decodingPiece, pieces, taskSize, end)
 	}
 	s := takeScratch()
 	defer s.release()
@@ -213,7 +213,7 @@ func (w *work) largeGroup(p phase, g int) error {
 		return err
 	}
 	w.store(g, w.param)
-	return w.run(encodingPiece, pieces, taskSize)
+	return w.run(encodingPiece, pieces, taskSize, end)
 }
 
 func (w *work) encodePiece(s *scratch, i int) {

@@ -53,10 +53,12 @@ func BenchmarkCopy(b *testing.B) {
 
 // BenchmarkQuantize goes from float32 to packed codes. Absmean reads its input
 // twice, since no scale is known before the last weight is: so half of the read
-// bandwidth is the limit. On a virtual core of an EPYC of 2023 that reads 20.4
-// GB/s and copies 17.7, the limit is 10.2 GB/s; 8.6 are reached at 2 bits and 6.7
-// at 1.6 bits, whose five codes a byte take as long to pack as memory takes to
-// deliver the floats. One pass, as for int8, reaches 13.6.
+// bandwidth is the limit. One pass, as for int8, may reach the whole. Measured
+// figures are in experiments/quant/README.md; on an idle machine
+//
+//	go test -run '^$' -bench 'Quantize|Copy|ReadBandwidth' ./quant/packed
+//
+// gives one's own.
 func BenchmarkQuantize(b *testing.B) {
 	x := benchValues()
 	for _, c := range []struct {
@@ -81,8 +83,7 @@ func BenchmarkQuantize(b *testing.B) {
 }
 
 // BenchmarkDequantize goes from packed codes to float32. The limit is writing to
-// memory: 16 GB/s there when codes of a byte are at hand; 12.0 are reached from 2
-// bits and 12.7 from 1.6 bits.
+// memory.
 func BenchmarkDequantize(b *testing.B) {
 	x := benchValues()
 	for _, c := range []struct {
@@ -134,9 +135,8 @@ func BenchmarkReadBandwidth(b *testing.B) {
 
 // BenchmarkLinear multiplies one row of int8 codes with 32 to 64 MB of packed
 // weights, and counts the bytes of the packed weights. The limit is the read
-// bandwidth; ternary weights reach nine tenths of it and more with VNNI. Those
-// of 4 bits are held up by the unpacking, and ternary ones with AVX2 (7.5 GB/s)
-// by the products.
+// bandwidth. Weights of 4 bits are held up by the unpacking, and ternary ones
+// without VNNI by the products.
 func BenchmarkLinear(b *testing.B) {
 	const out, in = 65536, 4096
 	rng := rand.New(rand.NewPCG(3, 4))

@@ -138,6 +138,46 @@ def brevitas_case(name, quantizer, config):
 brevitas_case("power of two", Int8WeightPerTensorFixedPoint, {"bits": 8, "codes": "narrow", "scale_type": "power-of-two"})
 brevitas_case("narrow channels", Int8WeightPerChannelFloat, {"bits": 8, "codes": "narrow", "granularity": "channel"})
 
+brevitas_case("7 bits, narrow channels", Int8WeightPerChannelFloat.let(bit_width=7),
+              {"bits": 7, "codes": "narrow", "granularity": "channel"})
+torchao_case("groups of 10, 5 bits affine", ao.MappingType.ASYMMETRIC, (1, 10),
+             {"bits": 5, "scheme": "affine", "granularity": "group", "group": 10}, -16, 15)
+torchao_case("tokens, 6 bits narrow", ao.MappingType.SYMMETRIC, (1, 40),
+             {"bits": 6, "codes": "narrow", "granularity": "token"}, -31, 31)
+
+
+def full_case(name, bits, config):
+    """A full symmetric grid: PyTorch's own observers divide by levels/2, so the scale is NumPy's."""
+    top = 2 ** (bits - 1) - 1
+    scale = max(-min(w.min(), F(0)), max(w.max(), F(0))) / F(top)
+    values = torch.fake_quantize_per_tensor_affine(t, float(scale), 0, -top - 1, top)
+    case(name, "NumPy scale, torch fake_quantize_per_tensor_affine", {"bits": bits, **config}, w.shape, np.rint(values.numpy() / scale), [scale])
+
+
+for bits in (5, 6, 7):
+    full_case(f"full {bits} bits", bits, {})
+full_case("symmetric min-max", 8, {"scale": "minmax"})
+
+# --- where learned scales begin -----------------------------------------------
+# LSQ: 2 mean|W| / sqrt(Qp), by row, NumPy; the codes are those of ParetoQ in torchao.
+# SEQ: max|W|, by row, as ParetoQ's training script sets it; its codes are those values
+# divided by alpha and multiplied by as many levels as half the range has, doubled
+# where they are halves.
+for bits in (1.58, 3, 4, 8):
+    top = 1 if bits == 1.58 else 2 ** (bits - 1) - 1
+    step = np.array([F(2 * np.abs(r).astype(np.float64).mean() / top**0.5) for r in w])
+    s = torch.from_numpy(step)[:, None]
+    y = LsqBinaryTernaryExtension.apply(t, s, 0 if bits == 1.58 else bits, False)
+    case(f"lsq start, {bits} bits", "NumPy scale, torchao LsqBinaryTernaryExtension", {"bits": bits, "scale": "lsq", "granularity": "channel"},
+         w.shape, torch.round(y / s), step, ulps=1)
+for bits in (1.58, 2, 3, 4, 7):
+    alpha = t.abs().max(dim=-1, keepdim=True).values
+    y = StretchedElasticQuant.apply(t, alpha, 0 if bits == 1.58 else bits, False)
+    levels = 3 if bits == 1.58 else 2**bits
+    codes = y / alpha * (levels / 2 if bits == 1.58 else levels)
+    case(f"seq start, {bits} bits", "torchao StretchedElasticQuant", {"bits": bits, "scale": "seq", "granularity": "channel"},
+         w.shape, torch.round(codes), alpha * (2 / levels if bits == 1.58 else 1 / levels), ulps=1 if bits == 1.58 else 0)
+
 amax = np.abs(w).max()
 half = F(np.float16(F(amax) / F(7)))
 case("float16 scale", "NumPy float16", {"bits": 4, "scale_type": "float16"}, w.shape,
