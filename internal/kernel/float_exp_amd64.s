@@ -305,7 +305,7 @@ DATA l_float_exp_13<>+56(SB)/8, $0xc2d00000c2d00000
 GLOBL l_float_exp_13<>(SB), RODATA|NOPTR, $64
 
 // func expSumAVX2(y []float32, x []float32, shift float32, scale float32, gain float32) float32
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·expSumAVX2(SB), NOSPLIT, $0-68
 	MOVQ         y_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
@@ -397,12 +397,12 @@ l_exp_done:
 	VADDPS       X1, X0, X0
 	VPERMILPS    $0xb1, X0, X1
 	VADDPS       X1, X0, X0
-	MOVSS        X0, ret+64(FP)
+	VMOVSS       X0, ret+64(FP)
 	VZEROUPPER
 	RET
 
 // func expSumAVX512(y []float32, x []float32, shift float32, scale float32, gain float32) float32
-// Requires: AVX, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512F, BMI2
 TEXT ·expSumAVX512(SB), NOSPLIT, $0-68
 	MOVQ         y_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
@@ -485,12 +485,12 @@ l_exp_done:
 	VADDPS        X0, X1, X1
 	VPERMILPS     $0xb1, X1, X0
 	VADDPS        X0, X1, X1
-	MOVSS         X1, ret+64(FP)
+	VMOVSS        X1, ret+64(FP)
 	VZEROUPPER
 	RET
 
 // func sumExpAVX2(x []float32, shift float32) float32
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·sumExpAVX2(SB), NOSPLIT, $0-36
 	MOVQ         x_base+0(FP), AX
 	VBROADCASTSS shift+24(FP), Y0
@@ -573,12 +573,12 @@ l_exp_done:
 	VADDPS       X1, X0, X0
 	VPERMILPS    $0xb1, X0, X1
 	VADDPS       X1, X0, X0
-	MOVSS        X0, ret+32(FP)
+	VMOVSS       X0, ret+32(FP)
 	VZEROUPPER
 	RET
 
 // func sumExpAVX512(x []float32, shift float32) float32
-// Requires: AVX, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512F, BMI2
 TEXT ·sumExpAVX512(SB), NOSPLIT, $0-36
 	MOVQ         x_base+0(FP), AX
 	VBROADCASTSS shift+24(FP), Z0
@@ -652,7 +652,7 @@ l_exp_done:
 	VADDPS        X0, X1, X1
 	VPERMILPS     $0xb1, X1, X0
 	VADDPS        X0, X1, X1
-	MOVSS         X1, ret+32(FP)
+	VMOVSS        X1, ret+32(FP)
 	VZEROUPPER
 	RET
 

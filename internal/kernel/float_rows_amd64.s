@@ -283,7 +283,7 @@ l_scale_done:
 	RET
 
 // func weightedDotAVX2(a []float32, b []float32, weight []float32) float32
-// Requires: AVX, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·weightedDotAVX2(SB), NOSPLIT, $0-76
 	MOVQ   a_base+0(FP), AX
 	MOVQ   b_base+24(FP), CX
@@ -324,12 +324,12 @@ l_dot_done:
 	VADDPS       X1, X0, X0
 	VPERMILPS    $0xb1, X0, X1
 	VADDPS       X1, X0, X0
-	MOVSS        X0, ret+72(FP)
+	VMOVSS       X0, ret+72(FP)
 	VZEROUPPER
 	RET
 
 // func weightedDotAVX512(a []float32, b []float32, weight []float32) float32
-// Requires: AVX, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512F, BMI2
 TEXT ·weightedDotAVX512(SB), NOSPLIT, $0-76
 	MOVQ   a_base+0(FP), AX
 	MOVQ   b_base+24(FP), CX
@@ -371,7 +371,7 @@ l_dot_done:
 	VADDPS        X1, X0, X0
 	VPERMILPS     $0xb1, X0, X1
 	VADDPS        X1, X0, X0
-	MOVSS         X0, ret+72(FP)
+	VMOVSS        X0, ret+72(FP)
 	VZEROUPPER
 	RET
 

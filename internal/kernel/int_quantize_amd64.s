@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func absMaxAVX2(x *float32, n int) (amax float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·absMaxAVX2(SB), NOSPLIT, $0-20
 	MOVQ         n+8(FP), AX
 	MOVQ         x+0(FP), CX
@@ -39,11 +39,11 @@ loop:
 	VPSHUFD      $0xb1, X0, X1
 	VPMAXUD      X1, X0, X0
 	VZEROUPPER
-	MOVSS        X0, amax+16(FP)
+	VMOVSS       X0, amax+16(FP)
 	RET
 
 // func absMaxScaledAVX2(amax *float32, x *float32, scale float32, n int)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·absMaxScaledAVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), AX
 	MOVQ         amax+0(FP), CX
@@ -51,8 +51,7 @@ TEXT ·absMaxScaledAVX2(SB), NOSPLIT, $0-32
 	MOVL         $0x7fffffff, BX
 	VMOVD        BX, X8
 	VPBROADCASTD X8, Y8
-	MOVSS        scale+16(FP), X9
-	VBROADCASTSS X9, Y9
+	VBROADCASTSS scale+16(FP), Y9
 
 loop:
 	VMULPS  (DX), Y9, Y0
@@ -112,17 +111,14 @@ loop:
 	RET
 
 // func quantize8AVX2(codes *int8, x *float32, inv float32, lo float32, hi float32, n int)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·quantize8AVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+32(FP), AX
 	MOVQ         codes+0(FP), CX
 	MOVQ         x+8(FP), DX
-	MOVSS        inv+16(FP), X8
-	VBROADCASTSS X8, Y8
-	MOVSS        lo+20(FP), X9
-	VBROADCASTSS X9, Y9
-	MOVSS        hi+24(FP), X10
-	VBROADCASTSS X10, Y10
+	VBROADCASTSS inv+16(FP), Y8
+	VBROADCASTSS lo+20(FP), Y9
+	VBROADCASTSS hi+24(FP), Y10
 	MOVQ         $0x0703060205010400, BX
 	VMOVQ        BX, X11
 	VPMOVZXBD    X11, Y11
@@ -165,13 +161,12 @@ loop:
 	RET
 
 // func quantize16AVX2(codes *int16, x *float32, inv float32, n int)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·quantize16AVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), AX
 	MOVQ         codes+0(FP), CX
 	MOVQ         x+8(FP), DX
-	MOVSS        inv+16(FP), X8
-	VBROADCASTSS X8, Y8
+	VBROADCASTSS inv+16(FP), Y8
 	MOVL         $0xc6fffe00, BX
 	VMOVD        BX, X9
 	VPBROADCASTD X9, Y9
@@ -218,14 +213,13 @@ loop:
 	RET
 
 // func quantizeColumns16AVX2(codes *int16, x *float32, inv *float32, scale float32, n int)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·quantizeColumns16AVX2(SB), NOSPLIT, $0-40
 	MOVQ         n+32(FP), AX
 	MOVQ         codes+0(FP), CX
 	MOVQ         x+8(FP), DX
 	MOVQ         inv+16(FP), BX
-	MOVSS        scale+24(FP), X8
-	VBROADCASTSS X8, Y8
+	VBROADCASTSS scale+24(FP), Y8
 	MOVL         $0xc6fffe00, SI
 	VMOVD        SI, X9
 	VPBROADCASTD X9, Y9
@@ -277,13 +271,12 @@ loop:
 	RET
 
 // func dequantize8AVX2(x *float32, codes *int8, scale float32, n int)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·dequantize8AVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), AX
 	MOVQ         x+0(FP), CX
 	MOVQ         codes+8(FP), DX
-	MOVSS        scale+16(FP), X8
-	VBROADCASTSS X8, Y8
+	VBROADCASTSS scale+16(FP), Y8
 
 loop:
 	VPMOVSXBD (DX), Y0
@@ -361,13 +354,12 @@ loop:
 	RET
 
 // func addScaledSumsAVX2(y *float32, sums *int32, scale float32, n int)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·addScaledSumsAVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), AX
 	MOVQ         y+0(FP), CX
 	MOVQ         sums+8(FP), DX
-	MOVSS        scale+16(FP), X8
-	VBROADCASTSS X8, Y8
+	VBROADCASTSS scale+16(FP), Y8
 
 loop:
 	VCVTDQ2PS (DX), Y0
@@ -439,7 +431,7 @@ loop:
 	RET
 
 // func absMaxAVX512(x *float32, n int) (amax float32)
-// Requires: AVX, AVX2, AVX512F, SSE
+// Requires: AVX, AVX2, AVX512F
 TEXT ·absMaxAVX512(SB), NOSPLIT, $0-20
 	MOVQ         n+8(FP), AX
 	MOVQ         x+0(FP), CX
@@ -467,11 +459,11 @@ loop:
 	VPSHUFD       $0xb1, X0, X1
 	VPMAXUD       X1, X0, X0
 	VZEROUPPER
-	MOVSS         X0, amax+16(FP)
+	VMOVSS        X0, amax+16(FP)
 	RET
 
 // func absMaxScaledAVX512(amax *float32, x *float32, scale float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·absMaxScaledAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), AX
 	MOVQ         amax+0(FP), CX
@@ -479,8 +471,7 @@ TEXT ·absMaxScaledAVX512(SB), NOSPLIT, $0-32
 	MOVL         $0x7fffffff, BX
 	VMOVD        BX, X8
 	VPBROADCASTD X8, Z8
-	MOVSS        scale+16(FP), X9
-	VBROADCASTSS X9, Z9
+	VBROADCASTSS scale+16(FP), Z9
 
 loop:
 	VMULPS    (DX), Z9, Z0
@@ -524,17 +515,14 @@ loop:
 	RET
 
 // func quantize8AVX512(codes *int8, x *float32, inv float32, lo float32, hi float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·quantize8AVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+32(FP), AX
 	MOVQ         codes+0(FP), CX
 	MOVQ         x+8(FP), DX
-	MOVSS        inv+16(FP), X8
-	VBROADCASTSS X8, Z8
-	MOVSS        lo+20(FP), X9
-	VBROADCASTSS X9, Z9
-	MOVSS        hi+24(FP), X10
-	VBROADCASTSS X10, Z10
+	VBROADCASTSS inv+16(FP), Z8
+	VBROADCASTSS lo+20(FP), Z9
+	VBROADCASTSS hi+24(FP), Z10
 
 loop:
 	VMULPS    (DX), Z8, Z0
@@ -557,13 +545,12 @@ loop:
 	RET
 
 // func quantize16AVX512(codes *int16, x *float32, inv float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·quantize16AVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), AX
 	MOVQ         codes+0(FP), CX
 	MOVQ         x+8(FP), DX
-	MOVSS        inv+16(FP), X8
-	VBROADCASTSS X8, Z8
+	VBROADCASTSS inv+16(FP), Z8
 	MOVL         $0xc6fffe00, BX
 	VMOVD        BX, X9
 	VPBROADCASTD X9, Z9
@@ -592,14 +579,13 @@ loop:
 	RET
 
 // func quantizeColumns16AVX512(codes *int16, x *float32, inv *float32, scale float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·quantizeColumns16AVX512(SB), NOSPLIT, $0-40
 	MOVQ         n+32(FP), AX
 	MOVQ         codes+0(FP), CX
 	MOVQ         x+8(FP), DX
 	MOVQ         inv+16(FP), BX
-	MOVSS        scale+24(FP), X8
-	VBROADCASTSS X8, Z8
+	VBROADCASTSS scale+24(FP), Z8
 	MOVL         $0xc6fffe00, SI
 	VMOVD        SI, X9
 	VPBROADCASTD X9, Z9
@@ -631,13 +617,12 @@ loop:
 	RET
 
 // func dequantize8AVX512(x *float32, codes *int8, scale float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·dequantize8AVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), AX
 	MOVQ         x+0(FP), CX
 	MOVQ         codes+8(FP), DX
-	MOVSS        scale+16(FP), X8
-	VBROADCASTSS X8, Z8
+	VBROADCASTSS scale+16(FP), Z8
 
 loop:
 	VPMOVSXBD (DX), Z0
@@ -697,13 +682,12 @@ loop:
 	RET
 
 // func addScaledSumsAVX512(y *float32, sums *int32, scale float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·addScaledSumsAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), AX
 	MOVQ         y+0(FP), CX
 	MOVQ         sums+8(FP), DX
-	MOVSS        scale+16(FP), X8
-	VBROADCASTSS X8, Z8
+	VBROADCASTSS scale+16(FP), Z8
 
 loop:
 	VCVTDQ2PS (DX), Z0

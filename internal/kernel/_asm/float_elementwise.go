@@ -100,7 +100,7 @@ func sumSquares(w width) {
 	VADDPD(x, y.AsX(), x)
 	VPERMILPD(U8(1), x, half)
 	VADDPD(half, x, x)
-	result(x)
+	result64(x)
 }
 
 func maximum(w width) {

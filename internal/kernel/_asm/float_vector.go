@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
@@ -154,13 +155,20 @@ func length(name string) GPVirtual { return Load(Param(name).Len(), GP64()).(GPV
 
 // broadcast loads a parameter into all lanes.
 func (w width) broadcast(name string) VecVirtual {
-	at, err := Param(name).Resolve()
+	v := w.new()
+	VBROADCASTSS(address(Param(name)), v)
+	return v
+}
+
+// address is where a parameter or a result lies. Load and Store would take
+// instructions of SSE for floats: while the upper halves of registers are in
+// use, one of those costs a hundred cycles on Intel's processors since Ice Lake.
+func address(c gotypes.Component) Mem {
+	at, err := c.Resolve()
 	if err != nil {
 		panic(err)
 	}
-	v := w.new()
-	VBROADCASTSS(at.Addr, v)
-	return v
+	return at.Addr
 }
 
 // element addresses the vector at the present index of the loop.
@@ -213,9 +221,16 @@ func (w width) fold(v VecVirtual, op func(a, b, dst Op)) VecVirtual {
 	return x
 }
 
-// result stores lane 0 of v as the function's only result and returns.
+// result stores lane 0 of v as the function's only result, a float32, and
+// returns.
 func result(v VecVirtual) {
-	Store(v.AsX(), ReturnIndex(0))
+	VMOVSS(v.AsX(), address(ReturnIndex(0)))
+	end()
+}
+
+// result64 is result for a float64.
+func result64(v VecVirtual) {
+	VMOVSD(v.AsX(), address(ReturnIndex(0)))
 	end()
 }
 

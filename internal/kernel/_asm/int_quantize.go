@@ -76,8 +76,7 @@ func (e elementwise) end() {
 
 // broadcastTo loads a float32 parameter into all lanes.
 func (w width) broadcastTo(param string, v VecPhysical) VecPhysical {
-	Load(Param(param), v.AsX())
-	VBROADCASTSS(v.AsX(), v)
+	VBROADCASTSS(address(Param(param)), v)
 	return v
 }
 
@@ -117,7 +116,7 @@ func absMax(w width) {
 		VPMAXUD(X1, X0, X0)
 	}
 	VZEROUPPER()
-	Store(X0, ReturnIndex(0))
+	VMOVSS(X0, address(ReturnIndex(0)))
 	RET()
 }
 
