@@ -115,23 +115,11 @@ func newBlock(g *G.ExprGraph, c arch.Config, i int, linear func(name string, in,
 
 // Forward returns the residual stream [tokens, dim] behind the block.
 func (b *Block) Forward(x *G.Node, batch int) (*G.Node, error) {
-	h, err := b.AttentionNorm.Forward(x)
+	x, err := b.AttentionNorm.Residual(x, func(h *G.Node) (*G.Node, error) { return b.Attention.Forward(h, batch) })
 	if err != nil {
 		return nil, err
 	}
-	if h, err = b.Attention.Forward(h, batch); err != nil {
-		return nil, err
-	}
-	if x, err = nn.Add(x, h); err != nil {
-		return nil, err
-	}
-	if h, err = b.FFNNorm.Forward(x); err != nil {
-		return nil, err
-	}
-	if h, err = b.FeedForward.Forward(h); err != nil {
-		return nil, err
-	}
-	return nn.Add(x, h)
+	return b.FFNNorm.Residual(x, b.FeedForward.Forward)
 }
 
 // Linears returns the block's linear layers.

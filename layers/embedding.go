@@ -14,11 +14,13 @@ import (
 // arXiv:1608.05859).
 type Embedding struct {
 	Table *Parameter // [vocab, dim]
+
+	rows *G.Node // what Forward returned
 }
 
 // NewEmbedding adds a table to the graph.
 func NewEmbedding(g *G.ExprGraph, name string, vocab, dim int, init Init) *Embedding {
-	return &Embedding{init.tensor(g, name, arch.Embedding, vocab, dim)}
+	return &Embedding{Table: init.tensor(g, name, arch.Embedding, vocab, dim)}
 }
 
 // Forward returns the vectors [tokens, dim] of int32 ids [tokens].
@@ -27,12 +29,18 @@ func (e *Embedding) Forward(ids *G.Node) (*G.Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Table.Name, err)
 	}
+	e.rows = y
 	return y, nil
 }
 
 // Head returns the logits [tokens, vocab] of hidden vectors [tokens, dim].
-func (e *Embedding) Head(x *G.Node) (*G.Node, error) {
-	y, err := nn.Linear(x, e.Table.Node)
+// After Forward it is tied to the embedding: see [nn.TiedHead].
+func (e *Embedding) Head(x *G.Node) (y *G.Node, err error) {
+	if e.rows != nil {
+		y, err = nn.TiedHead(x, e.rows)
+	} else {
+		y, err = nn.Linear(x, e.Table.Node)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("head: %w", err)
 	}

@@ -34,6 +34,16 @@ func (n *RMSNorm) Forward(x *G.Node) (*G.Node, error) {
 	return y, nil
 }
 
+// Residual returns the node x + branch(n.Forward(x)), [tokens, dim]: see
+// [nn.Residual].
+func (n *RMSNorm) Residual(x *G.Node, branch func(normed *G.Node) (*G.Node, error)) (*G.Node, error) {
+	y, err := nn.Residual(x, n.Gain.Node, n.Eps, branch)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", n.Gain.Name, err)
+	}
+	return y, nil
+}
+
 // Parameters returns the gain; none of a norm that is nil.
 func (n *RMSNorm) Parameters() []*Parameter {
 	if n == nil {

@@ -77,7 +77,7 @@ func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.
 	shape := x.Shape()
 	n := &quantizedRows[F]{ActivationQuantizer: q, rows: shape[0], cols: shape.TotalSize() / shape[0]}
 	o, y := newOp[F]("FakeQuantActivation", shape...)
-	n.integers = &integers[F]{codes: make([]int8, len(y)), scales: make([]F, n.rows), exact: q.exact, gradientBits: q.gradientBits}
+	n.integers = &integers[F]{codes: make([]int8, shape.TotalSize()), scales: make([]F, n.rows), exact: q.exact, gradientBits: q.gradientBits}
 	n.integers.maxCode = func() int {
 		if !q.exact() {
 			return 0
@@ -86,7 +86,7 @@ func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.
 	}
 	o.integers = n.integers
 	o.run = func(in []G.Value) error {
-		n.run(y, values[F](in[0]))
+		n.run(y.data, values[F](in[0]))
 		return nil
 	}
 	o.diff = n.diff
@@ -123,7 +123,7 @@ func (n *quantizedRows[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) 
 	}
 	back, dx := newOp[F]("FakeQuantActivationGrad", in[0].Shape()...)
 	back.run = func(in []G.Value) error {
-		grad, x := values[F](in[0]), values[F](in[1])
+		grad, x, dx := values[F](in[0]), values[F](in[1]), dx.data
 		if !n.enabled() {
 			copy(dx, grad)
 			return nil
@@ -135,7 +135,7 @@ func (n *quantizedRows[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) 
 		})
 		return nil
 	}
-	back.codesOnly = always
-	gradX, err := back.apply(grad, in[0], out)
+	back.waits = G.Nodes{out}
+	gradX, err := back.apply(grad, in[0])
 	return G.Nodes{gradX}, err
 }

@@ -42,6 +42,9 @@ func (s AttentionShape) validate() error {
 // all heads, then the keys, then the values. The result is
 // [batch*context, heads*headDim]. Heads h*heads/kvHeads and on share the
 // key-value head h (arXiv:2305.13245).
+//
+// Where qkv is the result of an operation of this package that nothing else
+// reads, it is rotated in its own memory.
 func Attention(qkv *G.Node, s AttentionShape) (*G.Node, error) {
 	const name = "Attention"
 	if err := s.validate(); err != nil {
@@ -60,7 +63,7 @@ func attention[F kernel.Float](qkv *G.Node, s AttentionShape) (*G.Node, error) {
 		rows, width = s.Batch * s.Context, s.Width()
 		keys        = s.Heads * s.HeadDim        // first column of the keys
 		vals        = keys + s.KVHeads*s.HeadDim // first column of the values
-		rotated     = make([]F, rows*width)      // qkv after the rotary embedding
+		rotated     []F                          // qkv after the rotary embedding
 		lse         = make([]F, s.Heads*rows)    // log of each softmax's denominator
 		cos         = make([]F, s.Context*s.HeadDim/2)
 		sin         = make([]F, s.Context*s.HeadDim/2)
@@ -75,25 +78,34 @@ func attention[F kernel.Float](qkv *G.Node, s AttentionShape) (*G.Node, error) {
 		kernel.Rope(x, cos, sin, len(x)/width, width, s.Heads+s.KVHeads, s.HeadDim, s.Context, 0, inverse)
 	}
 	o, y := newOp[F]("Attention", rows, s.Heads*s.HeadDim)
+	var (
+		back *op
+		own  *buffer[F] // of rotated, where that cannot take the place of qkv
+	)
 	o.run = func(in []G.Value) error {
-		qkv, size := values[F](in[0]), s.Context*width
-		kernel.Parallel(s.Batch, func(b int) {
-			sequence := rotated[b*size : (b+1)*size]
-			copy(sequence, qkv[b*size:])
-			rotate(sequence, false)
-		})
-		kernel.Attention(y, lse, rotated, width, rotated[keys:], width, rotated[vals:], width, shape, scale)
+		rotated = values[F](in[0])
+		if own == nil && !onlyRead(qkv, o, back) {
+			own = &buffer[F]{elements: rows * width}
+		}
+		if own != nil {
+			rotated = own.allocate()
+			copy(rotated, values[F](in[0]))
+		}
+		rotate(rotated, false)
+		kernel.Attention(y.data, lse, rotated, width, rotated[keys:], width, rotated[vals:], width, shape, scale)
 		return nil
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-		back, d := newOp[F]("AttentionGrad", rows, width)
+		var d *buffer[F]
+		back, d = newOp[F]("AttentionGrad", rows, width)
 		back.run = func(in []G.Value) error {
-			kernel.AttentionGrad(d, width, d[keys:], width, d[vals:], width, values[F](in[0]), y, lse,
+			d := d.data
+			kernel.AttentionGrad(d, width, d[keys:], width, d[vals:], width, values[F](in[0]), y.data, lse,
 				rotated, width, rotated[keys:], width, rotated[vals:], width, shape, scale)
 			rotate(d, true)
 			return nil
 		}
-		gradQKV, err := back.apply(grad, out)
+		gradQKV, err := back.apply(grad, out, in[0]) // rotated may be where in[0] was
 		return G.Nodes{gradQKV}, err
 	}
 	return o.apply(qkv)

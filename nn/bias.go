@@ -23,14 +23,14 @@ func biasReLU[F kernel.Float](x, bias *G.Node) (*G.Node, error) {
 	rows := shape.TotalSize() / cols
 	o, y := newOp[F]("BiasReLU", shape...)
 	o.run = func(in []G.Value) error {
-		kernel.BiasReLU(y, values[F](in[0]), values[F](in[1]), rows, cols)
+		kernel.BiasReLU(y.data, values[F](in[0]), values[F](in[1]), rows, cols)
 		return nil
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 		back, dx := newOp[F]("BiasReLUGrad", shape...)
 		dbias := make([]F, cols)
 		back.run = func(in []G.Value) error {
-			kernel.BiasReLUGrad(dx, dbias, values[F](in[0]), values[F](in[1]), rows, cols)
+			kernel.BiasReLUGrad(dx.data, dbias, values[F](in[0]), values[F](in[1]), rows, cols)
 			return nil
 		}
 		gradX, err := back.apply(grad, out)
@@ -60,7 +60,7 @@ func Flatten(x *G.Node) (*G.Node, error) {
 func reshape[F kernel.Float](name string, x *G.Node, shape ...int) (*G.Node, error) {
 	o, y := newOp[F](name, shape...)
 	o.run = func(in []G.Value) error {
-		copy(y, values[F](in[0]))
+		copy(y.data, values[F](in[0]))
 		return nil
 	}
 	o.diff = func(in G.Nodes, _, grad *G.Node) (G.Nodes, error) {

@@ -86,16 +86,17 @@ func newPatches[F kernel.Float](x *G.Node, s kernel.ConvShape) (*G.Node, error) 
 				return nil
 			}
 		}
-		kernel.Patches(y, values[F](in[0]), s)
+		kernel.Patches(y.data, values[F](in[0]), s)
 		return nil
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 		back, dx := newOp[F]("PatchesGrad", in[0].Shape()...)
 		back.run = func(in []G.Value) error {
-			kernel.PatchesGrad(dx, values[F](in[0]), s)
+			kernel.PatchesGrad(dx.data, values[F](in[0]), s)
 			return nil
 		}
-		gradX, err := back.apply(grad, out)
+		back.waits = G.Nodes{out}
+		gradX, err := back.apply(grad)
 		return G.Nodes{gradX}, err
 	}
 	var err error

@@ -97,11 +97,11 @@ func FakeQuantWeight(w *G.Node, q *WeightQuantizer) (*G.Node, error) {
 
 func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, error) {
 	o, y := newOp[F]("FakeQuantWeight", w.Shape()...)
-	c := &integers[F]{codes: make([]int8, len(y)), scales: make([]F, 1), ternary: true, exact: q.exact}
+	c := &integers[F]{codes: make([]int8, w.Shape().TotalSize()), scales: make([]F, 1), ternary: true, exact: q.exact}
 	o.integers = c
 	var r readers
 	o.run = func(in []G.Value) error {
-		x := values[F](in[0])
+		x, y := values[F](in[0]), y.data
 		if q.Lambda == 0 && !q.Noise.Enabled() {
 			copy(y, x)
 			return nil
@@ -121,11 +121,11 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 		}
 		back, dx := newOp[F]("FakeQuantWeightGrad", in[0].Shape()...)
 		back.run = func(in []G.Value) error {
-			backward(q.Estimator, dx, values[F](in[0]), values[F](in[1]), float64(c.scales[0]), q.Lambda, -1, 1)
+			backward(q.Estimator, dx.data, values[F](in[0]), values[F](in[1]), float64(c.scales[0]), q.Lambda, -1, 1)
 			return nil
 		}
-		back.codesOnly = always
-		dw, err := back.apply(grad, in[0], out)
+		back.waits = G.Nodes{out}
+		dw, err := back.apply(grad, in[0])
 		return G.Nodes{dw}, err
 	}
 	var err error

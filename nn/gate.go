@@ -41,16 +41,17 @@ func newGate[F kernel.Float](x *G.Node, k gateKernels[F]) (*G.Node, error) {
 	rows, width := x.Shape()[0], x.Shape()[1]/2
 	o, y := newOp[F](k.name, rows, width)
 	o.run = func(in []G.Value) error {
-		k.forward(y, values[F](in[0]), rows, width)
+		k.forward(y.data, values[F](in[0]), rows, width)
 		return nil
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 		back, dx := newOp[F](k.name+"Grad", rows, 2*width)
 		back.run = func(in []G.Value) error {
-			k.backward(dx, values[F](in[0]), values[F](in[1]), rows, width)
+			k.backward(dx.data, values[F](in[0]), values[F](in[1]), rows, width)
 			return nil
 		}
-		gradX, err := back.apply(grad, in[0], out)
+		back.waits = G.Nodes{out}
+		gradX, err := back.apply(grad, in[0])
 		return G.Nodes{gradX}, err
 	}
 	return o.apply(x)

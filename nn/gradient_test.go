@@ -26,6 +26,12 @@ type bench struct {
 // random values.
 func newBench(t *testing.T, shapes [][]int, build func(in []*G.Node) (*G.Node, error)) *bench {
 	t.Helper()
+	return newBenchOf(t, shapes, build, false)
+}
+
+// newBenchOf is newBench, its gradients sharing memory or not.
+func newBenchOf(t *testing.T, shapes [][]int, build func(in []*G.Node) (*G.Node, error), share bool) *bench {
+	t.Helper()
 	b := &bench{t: t, graph: G.NewGraph()}
 	r := rand.New(rand.NewPCG(1, 2))
 	for i, shape := range shapes {
@@ -41,8 +47,14 @@ func newBench(t *testing.T, shapes [][]int, build func(in []*G.Node) (*G.Node, e
 		weights, _ := float64Node(b.graph, "weights", r, b.out.Shape()...)
 		b.cost = G.Must(G.Sum(G.Must(G.HadamardProd(b.out, weights))))
 	}
-	if _, err := G.Grad(b.cost, b.inputs...); err != nil {
+	gradients, err := G.Grad(b.cost, b.inputs...)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if share {
+		if err := ShareMemory(b.cost, gradients...); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.vm = G.NewTapeMachine(b.graph)
 	t.Cleanup(func() { b.vm.Close() })
@@ -129,6 +141,65 @@ func TestGradients(t *testing.T) {
 		{"SiLUGate", [][]int{{5, 6}}, func(in []*G.Node) (*G.Node, error) { return SiLUGate(in[0]) }},
 		{"ReLU2Gate", [][]int{{5, 6}}, func(in []*G.Node) (*G.Node, error) { return ReLU2Gate(in[0]) }},
 		{"Attention", [][]int{{10, attention.Width()}}, func(in []*G.Node) (*G.Node, error) { return Attention(in[0], attention) }},
+		{"Attention in the memory of its input", [][]int{{10, 3}, {attention.Width(), 3}}, func(in []*G.Node) (*G.Node, error) {
+			qkv, err := Linear(in[0], in[1])
+			if err != nil {
+				return nil, err
+			}
+			return Attention(qkv, attention)
+		}},
+		{"Attention to what others read", [][]int{{10, 3}, {attention.Width(), 3}, {attention.Heads * attention.HeadDim, attention.Width()}}, func(in []*G.Node) (*G.Node, error) {
+			qkv, err := Linear(in[0], in[1])
+			if err != nil {
+				return nil, err
+			}
+			y, err := Attention(qkv, attention)
+			if err != nil {
+				return nil, err
+			}
+			other, err := Linear(qkv, in[2])
+			if err != nil {
+				return nil, err
+			}
+			return Add(y, other)
+		}},
+		{"Residual", [][]int{{5, 4}, {4}, {4, 4}}, func(in []*G.Node) (*G.Node, error) {
+			return Residual(in[0], in[1], 1e-5, func(h *G.Node) (*G.Node, error) { return Linear(h, in[2]) })
+		}},
+		{"Residuals", [][]int{{5, 4}, {4}, {6, 4}, {4, 3}, {4}}, func(in []*G.Node) (*G.Node, error) {
+			x := in[0]
+			for range 3 {
+				var err error
+				x, err = Residual(x, in[1], 1e-5, func(h *G.Node) (*G.Node, error) {
+					if h, err = Linear(h, in[2]); err != nil {
+						return nil, err
+					}
+					if h, err = SiLUGate(h); err != nil {
+						return nil, err
+					}
+					return Linear(h, in[3])
+				})
+				if err != nil {
+					return nil, err
+				}
+			}
+			return RMSNorm(x, in[4], 1e-5)
+		}},
+		{"TiedHead", [][]int{{6, 5}, {5, 5}}, func(in []*G.Node) (*G.Node, error) {
+			rows, err := Embedding(in[0], ids(in[0].Graph(), "ids", 4, 0, 4))
+			if err != nil {
+				return nil, err
+			}
+			x, err := Linear(rows, in[1])
+			if err != nil {
+				return nil, err
+			}
+			logits, err := TiedHead(x, rows)
+			if err != nil {
+				return nil, err
+			}
+			return CrossEntropy(logits, ids(in[0].Graph(), "targets", 0, 4, 5), nil)
+		}},
 		{"Embedding", [][]int{{6, 3}}, func(in []*G.Node) (*G.Node, error) {
 			return Embedding(in[0], ids(in[0].Graph(), "ids", 4, 0, 4, 5))
 		}},
@@ -150,7 +221,9 @@ func TestGradients(t *testing.T) {
 			return bitLinear(in, &ActivationQuantizer{Bits: 8}, &WeightQuantizer{})
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) { newBench(t, c.shapes, c.build).checkNumerically() })
+		for name, share := range map[string]bool{"own memory": false, "shared memory": true} {
+			t.Run(c.name+"/"+name, func(t *testing.T) { newBenchOf(t, c.shapes, c.build, share).checkNumerically() })
+		}
 	}
 }
 

@@ -57,7 +57,9 @@ type readers struct {
 func (r *readers) wantValues() bool {
 	if r.ops == nil {
 		for it := r.node.Graph().To(r.node.ID()); it.Next(); {
-			r.ops = append(r.ops, it.Node().(*G.Node).Op())
+			if reader := it.Node().(*G.Node); !waitsFor(reader, r.node) {
+				r.ops = append(r.ops, reader.Op())
+			}
 		}
 	}
 	for _, reader := range r.ops {
@@ -67,7 +69,3 @@ func (r *readers) wantValues() bool {
 	}
 	return len(r.ops) == 0
 }
-
-// always is codesOnly of an op that takes a fake-quant node for the order of
-// execution alone.
-func always() bool { return true }

@@ -100,7 +100,7 @@ func (n *ruled[F]) diffLearned(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 	back, dx := newOp[F]("FakeQuantGrad", n.shape...)
 	dlearned := make([]F, n.tensor.Layout.Groups)
 	back.run = func(in []G.Value) error {
-		dy, lambda := values[F](in[0]), F(n.now().lambda)
+		dy, dx, lambda := values[F](in[0]), dx.data, F(n.now().lambda)
 		n.learning.backward(dx, dlearned, dy, values[F](in[1]), values[F](in[2]))
 		if lambda != 1 { // of x + lambda (Q(x) - x)
 			for i := range dx {
@@ -112,8 +112,8 @@ func (n *ruled[F]) diffLearned(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 		}
 		return nil
 	}
-	back.codesOnly = always
-	gradX, err := back.apply(grad, in[0], in[1], out)
+	back.waits = G.Nodes{out}
+	gradX, err := back.apply(grad, in[0], in[1])
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +140,10 @@ func PACT(x, alpha *G.Node, bits int) (*G.Node, error) {
 
 func pact[F kernel.Float](x, alpha *G.Node, bits int) (*G.Node, error) {
 	o, y := newOp[F]("PACT", x.Shape()...)
-	c := &integers[F]{codes: make([]int8, len(y)), scales: make([]F, 1), exact: always}
+	c := &integers[F]{codes: make([]int8, x.Shape().TotalSize()), scales: make([]F, 1), exact: func() bool { return true }}
 	o.integers = c
 	o.run = func(in []G.Value) error {
-		alpha := values[F](in[1])[0]
+		alpha, y := values[F](in[1])[0], y.data
 		if !(alpha > 0) {
 			return errors.New("the learned clip is no longer positive: train with a lower learning rate or more weight decay")
 		}
@@ -157,11 +157,11 @@ func pact[F kernel.Float](x, alpha *G.Node, bits int) (*G.Node, error) {
 		back, dx := newOp[F]("PACTGrad", in[0].Shape()...)
 		dalpha := make([]F, 1)
 		back.run = func(in []G.Value) error {
-			dalpha[0] = quant.PACTBackward(dx, values[F](in[0]), values[F](in[1]), values[F](in[2])[0])
+			dalpha[0] = quant.PACTBackward(dx.data, values[F](in[0]), values[F](in[1]), values[F](in[2])[0])
 			return nil
 		}
-		back.codesOnly = always
-		gradX, err := back.apply(grad, in[0], in[1], out)
+		back.waits = G.Nodes{out}
+		gradX, err := back.apply(grad, in[0], in[1])
 		if err != nil {
 			return nil, err
 		}

@@ -54,6 +54,12 @@ type part[F kernel.Float] struct {
 // newLinear multiplies x [tokens, in] with the weights; the result is
 // [tokens, out] in the given shape.
 func newLinear[F kernel.Float](name string, x *G.Node, weights []*G.Node, shape ...int) (*G.Node, error) {
+	o, _ := linearOp[F](name, x, weights, shape...)
+	return o.apply(append(G.Nodes{x}, weights...)...)
+}
+
+// linearOp is the operation of newLinear.
+func linearOp[F kernel.Float](name string, x *G.Node, weights []*G.Node, shape ...int) (*op, *linear[F]) {
 	l := &linear[F]{tokens: x.Shape()[0], in: x.Shape()[1], x: integersOf[F](x)}
 	if l.x != nil && l.x.group > 0 {
 		l.x = nil // the scales of a row's groups cannot be taken out of its sums
@@ -66,15 +72,15 @@ func newLinear[F kernel.Float](name string, x *G.Node, weights []*G.Node, shape 
 	o, y := newOp[F](name, shape...)
 	o.run = func(in []G.Value) error {
 		if l.exact() {
-			l.forward(y)
+			l.forward(y.data)
 		} else {
-			kernel.GemmNT(y, values[F](in[0]), l.weights(in[1:]), l.tokens, l.out, l.in, false)
+			kernel.GemmNT(y.data, values[F](in[0]), l.weights(in[1:]), l.tokens, l.out, l.in, false)
 		}
 		return nil
 	}
 	o.diff = l.diff
 	o.codesOnly = l.exact
-	return o.apply(append(G.Nodes{x}, weights...)...)
+	return o, l
 }
 
 // exact reports whether this run multiplies integers.
@@ -149,31 +155,33 @@ func (l *linear[F]) weights(parts []G.Value) []F {
 }
 
 func (l *linear[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-	gradX, err := l.gradInput(in, out, grad)
+	gradW, _, err := l.gradWeights(in, out, grad)
 	if err != nil {
 		return nil, err
 	}
-	gradW, err := l.gradWeights(in, out, grad)
+	gradX, err := l.gradInput(in, gradW[0], grad)
 	if err != nil {
 		return nil, err
 	}
 	return append(G.Nodes{gradX}, gradW...), nil
 }
 
-// gradInput returns the node dX = dY W, [tokens, in].
-func (l *linear[F]) gradInput(in G.Nodes, out, grad *G.Node) (*G.Node, error) {
+// gradInput returns the node dX = dY W, [tokens, in]. It comes after the
+// gradient of the weights, which also reads dY: the memory of dY is then free.
+func (l *linear[F]) gradInput(in G.Nodes, gradW, grad *G.Node) (*G.Node, error) {
 	o, dx := newOp[F]("LinearGradInput", l.tokens, l.in)
 	o.run = func(in []G.Value) error {
 		dy := values[F](in[0])
 		if l.exactBackward() {
-			l.backwardInput(dx, dy)
+			l.backwardInput(dx.data, dy)
 		} else {
-			kernel.GemmNN(dx, dy, l.weights(in[2:]), l.tokens, l.in, l.out, false)
+			kernel.GemmNN(dx.data, dy, l.weights(in[1:1+len(l.parts)]), l.tokens, l.in, l.out, false)
 		}
 		return nil
 	}
 	o.codesOnly = l.exactBackward
-	return o.apply(append(G.Nodes{grad, out}, in[1:]...)...)
+	o.waits = G.Nodes{gradW}
+	return o.apply(append(G.Nodes{grad}, in[1:]...)...)
 }
 
 func (l *linear[F]) backwardInput(dx, dy []F) {
@@ -182,30 +190,31 @@ func (l *linear[F]) backwardInput(dx, dy []F) {
 	}
 }
 
-// gradWeights returns a node dW = dY^T X, [out_i, in], for each weight matrix.
-// The first one computes all of them.
-func (l *linear[F]) gradWeights(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-	dw := make([]F, l.out*l.in)
+// gradWeights returns a node dW = dY^T X, [out_i, in], for each weight matrix,
+// and the memory of all of them. The first one computes all of them.
+func (l *linear[F]) gradWeights(in G.Nodes, out, grad *G.Node) (nodes G.Nodes, dw []F, err error) {
+	dw = make([]F, l.out*l.in)
 	o := newOpOn("LinearGradWeight", dw[:l.parts[0].out*l.in], l.parts[0].shape...)
 	o.run = func(in []G.Value) error {
 		dy := values[F](in[0])
 		if l.exactBackward() {
 			kernel.MulGradWeight(dw, dy, l.out, l.rowScales, l.x.codes, l.tokens, l.out, l.in)
 		} else {
-			kernel.GemmTN(dw, dy, values[F](in[2]), l.out, l.in, l.tokens, false)
+			kernel.GemmTN(dw, dy, values[F](in[1]), l.out, l.in, l.tokens, false)
 		}
 		return nil
 	}
 	o.codesOnly = l.exactBackward
-	first, err := o.apply(grad, out, in[0])
-	nodes := G.Nodes{first}
+	o.waits = G.Nodes{out}
+	first, err := o.apply(grad, in[0])
+	nodes = G.Nodes{first}
 	for _, p := range l.parts[1:] {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var n *G.Node
 		n, err = pick(first, "LinearGradWeight", dw[p.first*l.in:(p.first+p.out)*l.in], p.shape...)
 		nodes = append(nodes, n)
 	}
-	return nodes, err
+	return nodes, dw, err
 }

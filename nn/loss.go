@@ -77,7 +77,8 @@ func crossEntropy[F kernel.Float](logits, targets *G.Node, report *LossReport, l
 		if err != nil {
 			return nil, err
 		}
-		gradLogits, err := back.apply(grad, in[0], in[1], out)
+		back.waits = G.Nodes{out}
+		gradLogits, err := back.apply(grad, in[0], in[1])
 		return G.Nodes{gradLogits, nil}, err
 	}
 	return o.apply(logits, targets)
@@ -85,17 +86,16 @@ func crossEntropy[F kernel.Float](logits, targets *G.Node, report *LossReport, l
 
 func crossEntropyGrad[F kernel.Float](in G.Nodes, out *G.Node, lse []F, report *LossReport) (*op, error) {
 	rows, vocab := in[0].Shape()[0], in[0].Shape()[1]
-	var back *op
-	var d []F
+	const name = "CrossEntropyGrad"
+	back, d := newOp[F](name, rows, vocab)
 	if source, ok := in[0].Op().(*op); ok && onlyReader(in[0], out) {
-		d = values[F](source.out)
-		back = newOpOn("CrossEntropyGrad", d, rows, vocab)
-	} else {
-		back, d = newOp[F]("CrossEntropyGrad", rows, vocab)
+		if logits, ok := source.memory.(*buffer[F]); ok {
+			back, d = newOpIn(name, logits, rows, vocab), logits
+		}
 	}
 	back.run = func(in []G.Value) error {
 		scale := values1[F](in[0]) / F(max(1, report.Tokens))
-		kernel.CrossEntropyGrad(d, values[F](in[1]), lse, values[int32](in[2]), rows, vocab, scale)
+		kernel.CrossEntropyGrad(d.data, values[F](in[1]), lse, values[int32](in[2]), rows, vocab, scale)
 		return nil
 	}
 	return back, nil

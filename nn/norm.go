@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"errors"
+
 	G "gorgonia.org/gorgonia"
 
 	"trefoil/internal/kernel"
@@ -11,34 +13,68 @@ import (
 // [tokens, dim], gain [dim].
 func RMSNorm(x, gain *G.Node, eps float64) (*G.Node, error) {
 	const name = "RMSNorm"
-	if !isMatrix(x) || gain.Dims() != 1 || gain.Shape()[0] != x.Shape()[1] || !sameType(x, gain) {
-		return nil, shapeError(name, "x [tokens, dim] and gain [dim] of one element type", x, gain)
+	if err := checkNorm(name, x, gain); err != nil {
+		return nil, err
 	}
 	return byType(name, x,
-		func() (*G.Node, error) { return rmsNorm(x, gain, float32(eps)) },
-		func() (*G.Node, error) { return rmsNorm(x, gain, eps) })
+		func() (*G.Node, error) { return rmsNorm(x, gain, float32(eps), nil) },
+		func() (*G.Node, error) { return rmsNorm(x, gain, eps, nil) })
+}
+
+// Residual returns the node x + branch(RMSNorm(x, gain, eps)): a branch of a
+// transformer's block with its norm and its residual connection. It is what
+// [RMSNorm] and [Add] make, but the gradients of both ways through x meet in
+// the norm's backward op, and not in one of Gorgonia's own.
+func Residual(x, gain *G.Node, eps float64, branch func(normed *G.Node) (*G.Node, error)) (*G.Node, error) {
+	const name = "Residual"
+	if err := checkNorm(name, x, gain); err != nil {
+		return nil, err
+	}
+	s := new(skip)
+	normed, err := byType(name, x,
+		func() (*G.Node, error) { return rmsNorm(x, gain, float32(eps), s) },
+		func() (*G.Node, error) { return rmsNorm(x, gain, eps, s) })
+	if err != nil {
+		return nil, err
+	}
+	y, err := branch(normed)
+	if err != nil {
+		return nil, err
+	}
+	return addTo(name, x, y, s)
+}
+
+// skip is a residual connection around a norm. The sum gives the connection no
+// gradient of x but leaves its own, for the norm's backward op to add.
+type skip struct{ grad *G.Node }
+
+func checkNorm(name string, x, gain *G.Node) error {
+	if !isMatrix(x) || gain.Dims() != 1 || gain.Shape()[0] != x.Shape()[1] || !sameType(x, gain) {
+		return shapeError(name, "x [tokens, dim] and gain [dim] of one element type", x, gain)
+	}
+	return nil
 }
 
 // rmsNormOps is what the forward and backward ops of a norm share.
 type rmsNormOps[F kernel.Float] struct {
 	node      *G.Node
 	rows, dim int
-	inv       []F // [rows]: factors of the last run
-	back      *op
+	inv       []F   // [rows]: factors of the last run
+	skip      *skip // nil without one
 
 	known  bool         // whether reader is
 	reader *integers[F] // of the only op that reads the node, nil if it has no codes
 }
 
-func rmsNorm[F kernel.Float](x, gain *G.Node, eps F) (*G.Node, error) {
+func rmsNorm[F kernel.Float](x, gain *G.Node, eps F, s *skip) (*G.Node, error) {
 	rows, dim := x.Shape()[0], x.Shape()[1]
-	n := &rmsNormOps[F]{rows: rows, dim: dim, inv: make([]F, rows)}
+	n := &rmsNormOps[F]{rows: rows, dim: dim, inv: make([]F, rows), skip: s}
 	o, y := newOp[F]("RMSNorm", rows, dim)
 	o.run = func(in []G.Value) error {
 		x, gain := values[F](in[0]), values[F](in[1])
 		c := n.quantizer()
 		if c == nil {
-			kernel.RMSNorm(y, n.inv, x, gain, rows, dim, eps)
+			kernel.RMSNorm(y.data, n.inv, x, gain, rows, dim, eps)
 			return nil
 		}
 		kernel.RMSNormQuantize(c.codes, c.scales, n.inv, x, gain, rows, dim, eps, c.maxCode())
@@ -60,8 +96,8 @@ func (n *rmsNormOps[F]) quantizer() *integers[F] {
 		count := 0
 		for it := n.node.Graph().To(n.node.ID()); it.Next(); {
 			reader := it.Node().(*G.Node)
-			if o, ok := reader.Op().(*op); ok && o == n.back {
-				continue // it waits for the node, but does not read it
+			if waitsFor(reader, n.node) {
+				continue
 			}
 			n.reader = integersOf[F](reader)
 			count++
@@ -78,13 +114,24 @@ func (n *rmsNormOps[F]) quantizer() *integers[F] {
 
 func (n *rmsNormOps[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 	back, dx := newOp[F]("RMSNormGrad", n.rows, n.dim)
-	n.back = back
 	dgain := make([]F, n.dim)
+	inputs := G.Nodes{grad, in[0], in[1]}
+	if n.skip != nil {
+		if n.skip.grad == nil {
+			return nil, errors.New("Residual: no gradient comes to the sum: differentiate what is computed from it")
+		}
+		inputs = append(inputs, n.skip.grad)
+	}
 	back.run = func(in []G.Value) error {
-		kernel.RMSNormGrad(dx, dgain, values[F](in[0]), values[F](in[1]), values[F](in[2]), n.inv, n.rows, n.dim)
+		var around []F
+		if n.skip != nil {
+			around = values[F](in[3])
+		}
+		kernel.RMSNormGrad(dx.data, dgain, values[F](in[0]), values[F](in[1]), values[F](in[2]), n.inv, around, n.rows, n.dim)
 		return nil
 	}
-	gradX, err := back.apply(grad, in[0], in[1], out)
+	back.waits = G.Nodes{out}
+	gradX, err := back.apply(inputs...)
 	if err != nil {
 		return nil, err
 	}

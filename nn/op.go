@@ -29,7 +29,13 @@ type op struct {
 	// out is what Do returns after run has filled it: a dense tensor, or a
 	// pointer to a Gorgonia scalar.
 	out G.Value
-	run func(in []G.Value) error
+	// memory is what out is made on when the op first runs; nil if out was
+	// there from the beginning.
+	memory memory
+	run    func(in []G.Value) error
+	// waits are the last inputs: nodes that the op runs after without reading
+	// their values.
+	waits G.Nodes
 
 	// diff returns the gradient for each input; nil for inputs without one.
 	// A nil diff marks an op that has no derivative.
@@ -37,6 +43,8 @@ type op struct {
 	// hasGradient tells which inputs get a gradient; nil means all.
 	hasGradient []bool
 
+	// tied is the *tied[F] of an embedding; nil for other ops.
+	tied any
 	// integers is the *integers[F] behind the float values of a fake-quant
 	// node; nil for other ops.
 	integers any
@@ -104,6 +112,9 @@ func (o *op) Do(in ...G.Value) (v G.Value, err error) {
 			err = fmt.Errorf("%s: %v", o.name, r)
 		}
 	}()
+	if o.out == nil {
+		o.out = o.memory.dense(o.shape)
+	}
 	if err := o.run(in); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.name, err)
 	}
@@ -127,6 +138,7 @@ func (o *op) SymDiff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 
 // apply adds the operation to the graph of its inputs.
 func (o *op) apply(in ...*G.Node) (*G.Node, error) {
+	in = append(in, o.waits...)
 	o.serial = serials.Add(1)
 	o.inputs = make([]kind, len(in))
 	for i, n := range in {
@@ -140,23 +152,36 @@ func (o *op) apply(in ...*G.Node) (*G.Node, error) {
 }
 
 // newOp returns an op with a dense output of the given shape and of F's type;
-// data is the memory behind the output.
-func newOp[F kernel.Float](name string, shape ...int) (o *op, data []F) {
-	data = make([]F, tensor.Shape(shape).TotalSize())
-	return newOpOn(name, data, shape...), data
+// y is the memory behind the output.
+func newOp[F kernel.Float](name string, shape ...int) (o *op, y *buffer[F]) {
+	y = &buffer[F]{elements: tensor.Shape(shape).TotalSize()}
+	return newOpIn(name, y, shape...), y
 }
 
-// newOpOn is newOp with the output's memory given.
+// newOpIn is newOp with the output in the memory of another op.
+func newOpIn[F kernel.Float](name string, y *buffer[F], shape ...int) *op {
+	return &op{name: name, shape: tensor.Shape(shape), memory: y, output: kind{len(shape), dtypeOf[F]()}}
+}
+
+// newOpOn returns an op whose output is data.
 func newOpOn[F kernel.Float](name string, data []F, shape ...int) *op {
 	dense := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
 	return &op{name: name, shape: tensor.Shape(shape), out: dense, output: kind{len(shape), dense.Dtype()}}
+}
+
+func dtypeOf[F kernel.Float]() tensor.Dtype {
+	if _, ok := any(F(0)).(float64); ok {
+		return tensor.Float64
+	}
+	return tensor.Float32
 }
 
 // pick adds a node that hands out data, a side result of the op behind node.
 func pick[F kernel.Float](node *G.Node, name string, data []F, shape ...int) (*G.Node, error) {
 	o := newOpOn(name, data, shape...)
 	o.run = func([]G.Value) error { return nil }
-	return o.apply(node)
+	o.waits = G.Nodes{node}
+	return o.apply()
 }
 
 // values returns the numbers of a dense tensor or of a scalar.

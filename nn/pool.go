@@ -28,18 +28,19 @@ func MaxPool2D(x *G.Node, size int) (*G.Node, error) {
 
 func newMaxPool[F kernel.Float](x *G.Node, s kernel.ConvShape) (*G.Node, error) {
 	o, y := newOp[F]("MaxPool2D", s.Batch, s.OutHeight(), s.OutWidth(), s.Channels)
-	from := make([]int32, len(y))
+	from := make([]int32, o.shape.TotalSize())
 	o.run = func(in []G.Value) error {
-		kernel.MaxPool(y, from, values[F](in[0]), s)
+		kernel.MaxPool(y.data, from, values[F](in[0]), s)
 		return nil
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 		back, dx := newOp[F]("MaxPool2DGrad", in[0].Shape()...)
 		back.run = func(in []G.Value) error {
-			kernel.MaxPoolGrad(dx, values[F](in[0]), from)
+			kernel.MaxPoolGrad(dx.data, values[F](in[0]), from)
 			return nil
 		}
-		gradX, err := back.apply(grad, out)
+		back.waits = G.Nodes{out}
+		gradX, err := back.apply(grad)
 		return G.Nodes{gradX}, err
 	}
 	return o.apply(x)

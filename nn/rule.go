@@ -51,7 +51,7 @@ func fakeQuantByRule(name string, x *G.Node, r rule) (*G.Node, error) {
 func newRuled[F kernel.Float](name string, x *G.Node, r rule) (*G.Node, error) {
 	o, y := newOp[F](name, x.Shape()...)
 	n := &ruled[F]{rule: r, shape: x.Shape()}
-	if err := n.quantizer.QuantizeInto(&n.tensor, make([]float32, len(y)), n.shape...); err != nil {
+	if err := n.quantizer.QuantizeInto(&n.tensor, make([]float32, x.Shape().TotalSize()), n.shape...); err != nil {
 		return nil, fmt.Errorf("%s: got %s %v: %w", name, x.Name(), x.Shape(), err)
 	}
 	n.scales = make([]F, n.tensor.Layout.Groups)
@@ -68,7 +68,7 @@ func newRuled[F kernel.Float](name string, x *G.Node, r rule) (*G.Node, error) {
 		}
 		inputs = append(inputs, r.learned)
 	}
-	o.run = func(in []G.Value) error { return n.run(y, in) }
+	o.run = func(in []G.Value) error { return n.run(y.data, in) }
 	o.diff = n.diff
 	var err error
 	n.readers.node, err = o.apply(inputs...)
@@ -201,7 +201,7 @@ func (n *ruled[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 	}
 	back, dx := newOp[F]("FakeQuantGrad", n.shape...)
 	back.run = func(in []G.Value) error {
-		grad, x, lambda := values[F](in[0]), values[F](in[1]), n.now().lambda
+		grad, x, dx, lambda := values[F](in[0]), values[F](in[1]), dx.data, n.now().lambda
 		if lambda == 0 {
 			copy(dx, grad)
 			return nil
@@ -216,8 +216,8 @@ func (n *ruled[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 		})
 		return nil
 	}
-	back.codesOnly = always
-	dx1, err := back.apply(grad, in[0], out)
+	back.waits = G.Nodes{out}
+	dx1, err := back.apply(grad, in[0])
 	return G.Nodes{dx1}, err
 }
 

@@ -47,6 +47,18 @@ func TestWrongShapes(t *testing.T) {
 		{"types", func() (*G.Node, error) { return Linear(x, w64) }, []string{"Linear", "w64 (10, 64)", "element type"}},
 		{"no weights", func() (*G.Node, error) { return Linear(x) }, []string{"Linear", "at least one weight"}},
 		{"RMSNorm", func() (*G.Node, error) { return RMSNorm(x, gain, 1e-5) }, []string{"RMSNorm", "x (12, 64)", "gain (65)"}},
+		{"Residual", func() (*G.Node, error) { return Residual(x, gain, 1e-5, nil) }, []string{"Residual", "x (12, 64)", "gain (65)"}},
+		{"Residual of another shape", func() (*G.Node, error) {
+			return Residual(x, node("gain64", tensor.Float32, 64), 1e-5, func(*G.Node) (*G.Node, error) { return w, nil })
+		}, []string{"Residual", "x (12, 64)", "w (10, 32)"}},
+		{"TiedHead", func() (*G.Node, error) { return TiedHead(x, x) }, []string{"TiedHead", "x is not an embedding"}},
+		{"TiedHead of another width", func() (*G.Node, error) {
+			rows, err := Embedding(w, ids)
+			if err != nil {
+				return nil, err
+			}
+			return TiedHead(x, rows)
+		}, []string{"TiedHead", "x (12, 64)", "(12, 32)"}},
 		{"Add", func() (*G.Node, error) { return Add(x, w) }, []string{"Add", "x (12, 64)", "w (10, 32)"}},
 		{"SiLUGate", func() (*G.Node, error) { return SiLUGate(odd) }, []string{"SiLUGate", "odd (4, 7)"}},
 		{"Embedding", func() (*G.Node, error) { return Embedding(x, w) }, []string{"Embedding", "x (12, 64)", "w (10, 32)"}},

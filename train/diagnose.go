@@ -10,9 +10,11 @@ import (
 	"trefoil/internal/kernel"
 )
 
-// firstNonFinite describes the first node of the last run, in the order of
-// the forward pass, whose value is not finite; "" when all are finite.
+// firstNonFinite computes the loss of the batch at hand again and describes
+// the first node, in the order of the forward pass, whose value is not finite;
+// "" when all are finite.
 func (g *Graph) firstNonFinite() string {
+	_ = g.Evaluate() // which fails, if at all, at the values that are sought
 	sorted, err := G.Sort(g.loss.Graph().ExactSubgraphRoots(g.loss))
 	if err != nil {
 		return ""

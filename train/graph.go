@@ -10,7 +10,8 @@ import (
 )
 
 // Graph is a loss with two programs: one computes it and the gradients of a
-// batch, and one stops at the loss. Both work in the same memory.
+// batch, and one stops at the loss. Both work in the same memory; the first
+// leaves only the gradients there (see [nn.ShareMemory]).
 type Graph struct {
 	// Report is the loss of the last run.
 	Report *nn.LossReport
@@ -28,10 +29,14 @@ func NewGraph(loss *G.Node, report *nn.LossReport, parameters []*layers.Paramete
 	for _, p := range parameters {
 		learned = append(learned, p.Node)
 	}
-	if _, err := G.Grad(loss, learned...); err != nil {
+	gradients, err := G.Grad(loss, learned...)
+	if err != nil {
 		return nil, fmt.Errorf("differentiating the loss: %w", err)
 	}
 	if err := distinctHashes(g); err != nil {
+		return nil, err
+	}
+	if err := nn.ShareMemory(loss, gradients...); err != nil {
 		return nil, err
 	}
 	program, locations, err := G.CompileFunction(g, append(inputs, learned...), G.Nodes{loss})

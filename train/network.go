@@ -28,11 +28,23 @@ type Network struct {
 // quantized at some time have quantizers, which are off: see
 // [Network.Quantize].
 func NewNetwork(c arch.Config, q schedule.Quantization, batch int, seed uint64) (*Network, error) {
+	var report nn.LossReport
+	n, loss, ids, err := newLoss(c, q, batch, seed, &report)
+	if err != nil {
+		return nil, err
+	}
+	n.Graph, err = NewGraph(loss, &report, n.Model.Parameters(), ids...)
+	return n, err
+}
+
+// newLoss returns a network without its programs, and the nodes of its loss
+// and of the ids that it reads.
+func newLoss(c arch.Config, q schedule.Quantization, batch int, seed uint64, report *nn.LossReport) (n *Network, loss *G.Node, ids G.Nodes, err error) {
 	g := G.NewGraph()
 	quantized := q.Quantizes()
 	m, err := layers.NewTransformer(g, c, quantized, seed)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	if quantized {
 		for _, l := range m.Linears() {
@@ -40,23 +52,18 @@ func NewNetwork(c arch.Config, q schedule.Quantization, batch int, seed uint64) 
 			l.Activations.GradientBits = q.GradientBits
 		}
 		if err := layers.Mix(m, q.Mixed); err != nil {
-			return nil, fmt.Errorf("quantization.mixed: %w", err)
+			return nil, nil, nil, fmt.Errorf("quantization.mixed: %w", err)
 		}
 	}
-	n := &Network{Model: m, Batch: batch}
+	n = &Network{Model: m, Batch: batch}
 	var inputs, targets *G.Node
 	inputs, n.Inputs = layers.NewIDs(g, "inputs", batch*c.Context)
 	targets, n.Targets = layers.NewIDs(g, "targets", batch*c.Context)
 	if n.logits, err = m.Forward(inputs, batch); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	var report nn.LossReport
-	loss, err := nn.CrossEntropy(n.logits, targets, &report)
-	if err != nil {
-		return nil, err
-	}
-	n.Graph, err = NewGraph(loss, &report, m.Parameters(), inputs, targets)
-	return n, err
+	loss, err = nn.CrossEntropy(n.logits, targets, report)
+	return n, loss, G.Nodes{inputs, targets}, err
 }
 
 // Logits returns the logits [batch*context, vocab] of the last Evaluate. The

@@ -49,7 +49,7 @@ func profileStep(ctx context.Context, out io.Writer, name string, steps int) err
 		return fmt.Errorf("go tool pprof: %w", err)
 	}
 	p := share(parseTraces(string(text)))
-	_, err = io.WriteString(out, p.table(name, wall))
+	_, err = io.WriteString(out, p.table(name, wall, steps*z.more))
 	return err
 }
 
@@ -245,8 +245,9 @@ func (p profile) total() time.Duration {
 	return sum
 }
 
-// table prints shares of the busy time, and what is idle of the cores' time.
-func (p profile) table(size string, wall time.Duration) string {
+// table prints shares of the busy time, and what is idle of the cores' time, of
+// so many steps.
+func (p profile) table(size string, wall time.Duration, steps int) string {
 	busy := p.total() - p[idle]
 	t := newTable("operation at "+size, "% of the busy time")
 	byTime := slices.SortedFunc(maps.Keys(p), func(a, b string) int { return int(p[b] - p[a]) })
@@ -255,7 +256,8 @@ func (p profile) table(size string, wall time.Duration) string {
 			t.row(op, fmt.Sprintf("%.1f", share))
 		}
 	}
-	fmt.Fprintf(t, "\n%d cores were idle, or looking for work, %.1f %% of the time: %.1f %% of the second core.\n", threads,
+	fmt.Fprintf(t, "\nA step kept the cores busy for %.1f ms together.\n", busy.Seconds()*1e3/float64(steps))
+	fmt.Fprintf(t, "%d cores were idle, or looking for work, %.1f %% of the time: %.1f %% of the second core.\n", threads,
 		100*(1-busy.Seconds()/(threads*wall.Seconds())), 100*(threads-busy.Seconds()/wall.Seconds()))
 	return t.String()
 }

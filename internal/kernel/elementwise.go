@@ -3,15 +3,18 @@ package kernel
 // Add computes dst = a + b. dst may be a or b.
 func Add[F Float](dst, a, b []F) {
 	chunks(len(dst), grain, func(lo, hi int) {
-		d, a, b := dst[lo:hi], a[lo:hi], b[lo:hi]
-		if v := vector[F](); v != nil {
-			v.add(f32(d), f32(a), f32(b))
-			return
-		}
-		for i := range d {
-			d[i] = a[i] + b[i]
-		}
+		add(dst[lo:hi], a[lo:hi], b[lo:hi])
 	})
+}
+
+func add[F Float](dst, a, b []F) {
+	if v := vector[F](); v != nil {
+		v.add(f32(dst), f32(a), f32(b))
+		return
+	}
+	for i := range dst {
+		dst[i] = a[i] + b[i]
+	}
 }
 
 // AddScaled computes dst += s * x.

@@ -53,7 +53,7 @@ func BenchmarkRows(b *testing.B) {
 			})
 		}
 		run("RMSNorm", 2, func() { RMSNorm(y, inv, x, gain, rows, dim, 1e-5) })
-		run("RMSNormGrad", 3, func() { RMSNormGrad(dx, dgain, y, x, gain, inv, rows, dim) })
+		run("RMSNormGrad", 3, func() { RMSNormGrad(dx, dgain, y, x, gain, inv, nil, rows, dim) })
 		run("Rope", 2, func() { Rope(x, cos, sin, rows, dim, 8, 32, 1024, 0, false) })
 		run("Exp", 2, func() { Exp(y, dx) })
 		run("SiLUGate", 3, func() { SiLUGate(y, gu, rows, dim) })

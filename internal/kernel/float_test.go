@@ -140,7 +140,7 @@ func TestThreads(t *testing.T) {
 			x, dy, gu := x[first*dim:], dy[first*dim:], gu[2*first*dim:]
 			y, inv, dx, dgain := make([]float32, n), make([]float32, rows), make([]float32, n), make([]float32, dim)
 			RMSNorm(y, inv, x, gain, rows, dim, 1e-5)
-			RMSNormGrad(dx, dgain, dy, x, gain, inv, rows, dim)
+			RMSNormGrad(dx, dgain, dy, x, gain, inv, nil, rows, dim)
 			gate, dgu, loss, lse, d := make([]float32, n), make([]float32, 2*n), make([]float32, rows), make([]float32, rows), make([]float32, n)
 			SiLUGate(gate, gu, rows, dim)
 			SiLUGateGrad(dgu, dy, gu, rows, dim)

@@ -36,7 +36,7 @@ func TestRMSNormGradient(t *testing.T) {
 	}
 	loss()
 	dx, dgain := make([]float64, rows*dim), make([]float64, dim)
-	RMSNormGrad(dx, dgain, dy, x, gain, inv, rows, dim)
+	RMSNormGrad(dx, dgain, dy, x, gain, inv, nil, rows, dim)
 	checkGradient(t, "dx", x, dx, loss)
 	checkGradient(t, "dgain", gain, dgain, loss)
 }

@@ -49,8 +49,9 @@ const gainRows = 64
 
 // RMSNormGrad is the gradient of RMSNorm: from dy, x: [rows, dim],
 // gain: [dim] and the inv: [rows] that RMSNorm gave, it computes
-// dx: [rows, dim] and dgain: [dim].
-func RMSNormGrad[F Float](dx, dgain []F, dy, x, gain, inv []F, rows, dim int) {
+// dx: [rows, dim] and dgain: [dim]. around: [rows, dim], if not nil, is added to
+// dx: the gradient of x on a way around the norm.
+func RMSNormGrad[F Float](dx, dgain []F, dy, x, gain, inv, around []F, rows, dim int) {
 	blocks := (rows + gainRows - 1) / gainRows
 	w := callSpaces.take()
 	defer callSpaces.put(w)
@@ -61,11 +62,14 @@ func RMSNormGrad[F Float](dx, dgain []F, dy, x, gain, inv []F, rows, dim int) {
 		for r := b * gainRows; r < min(rows, (b+1)*gainRows); r++ {
 			lo, hi := r*dim, (r+1)*dim
 			rmsNormGradRow(dx[lo:hi], sum, dy[lo:hi], x[lo:hi], gain[:dim], inv[r])
+			if around != nil {
+				add(dx[lo:hi], dx[lo:hi], around[lo:hi])
+			}
 		}
 	})
 	clear(dgain[:dim])
 	for b := range blocks {
-		Add(dgain[:dim], dgain[:dim], partial[b*dim:(b+1)*dim])
+		add(dgain[:dim], dgain[:dim], partial[b*dim:(b+1)*dim])
 	}
 }
 

@@ -1,0 +1,147 @@
+package nn
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// deep is the sum over a network of residual blocks of two kinds, mixed with
+// operations of Gorgonia's own or not.
+type deep struct {
+	cost       *G.Node
+	parameters G.Nodes
+}
+
+func newDeep(t *testing.T, blocks int, mixed bool) deep {
+	t.Helper()
+	const tokens, dim, width = 8, 6, 10
+	d := deep{}
+	g, r := G.NewGraph(), rand.New(rand.NewPCG(5, 6))
+	parameter := func(shape ...int) *G.Node {
+		data := make([]float32, tensor.Shape(shape).TotalSize())
+		for i := range data {
+			data[i] = float32(r.NormFloat64())
+		}
+		n := G.NewTensor(g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(fmt.Sprintf("p%d", len(d.parameters))),
+			G.WithValue(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))))
+		d.parameters = append(d.parameters, n)
+		return n
+	}
+	must := func(n *G.Node, err error) *G.Node {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	attention := AttentionShape{Batch: 2, Context: tokens / 2, Heads: 1, KVHeads: 1, HeadDim: dim, RopeBase: 100}
+	x := parameter(tokens, dim)
+	for range blocks {
+		x = must(Residual(x, parameter(dim), 1e-5, func(h *G.Node) (*G.Node, error) {
+			return Attention(must(Linear(h, parameter(dim, dim), parameter(dim, dim), parameter(dim, dim))), attention)
+		}))
+		x = must(Residual(x, parameter(dim), 1e-5, func(h *G.Node) (*G.Node, error) {
+			h = must(SiLUGate(must(Linear(h, parameter(width, dim), parameter(width, dim)))))
+			return Linear(must(RMSNorm(h, parameter(width), 1e-5)), parameter(dim, width))
+		}))
+		if !mixed {
+			continue
+		}
+		x = must(Add(must(RMSNorm(x, parameter(dim), 1e-5)), G.Must(G.HadamardProd(x, parameter(tokens, dim)))))
+	}
+	d.cost = G.Must(G.Sum(x))
+	return d
+}
+
+// gradients runs the network and returns copies of all gradients, of two runs.
+func (d deep) gradients(t *testing.T, share bool) [][]float32 {
+	t.Helper()
+	grads, err := G.Grad(d.cost, d.parameters...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share {
+		if err := ShareMemory(d.cost, grads...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	vm := G.NewTapeMachine(d.cost.Graph())
+	defer vm.Close()
+	var all [][]float32
+	for range 2 {
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range d.parameters {
+			v, err := p.Grad()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, slices.Clone(v.Data().([]float32)))
+		}
+		vm.Reset()
+	}
+	return all
+}
+
+// Gradients in the memory of values that are done with have the same bits.
+func TestSharedMemoryKeepsTheBits(t *testing.T) {
+	want, got := newDeep(t, 3, true).gradients(t, false), newDeep(t, 3, true).gradients(t, true)
+	for i := range want {
+		if !slices.Equal(got[i], want[i]) {
+			t.Errorf("gradient %d of %d differs", i, len(want))
+		}
+	}
+}
+
+// However deep a network is, its gradients need the memory of a few: all but
+// those live in what the forward pass has left.
+func TestGradientsShareMemory(t *testing.T) {
+	own := func(blocks int) (elements int) {
+		d := newDeep(t, blocks, false)
+		d.gradients(t, true)
+		forward := map[memory]bool{}
+		for _, n := range d.cost.Graph().ExactSubgraphRoots(d.cost).AllNodes() {
+			if o, ok := n.Op().(*op); ok && o.memory != nil {
+				forward[o.memory] = true
+			}
+		}
+		for _, n := range d.cost.Graph().AllNodes() {
+			if o, ok := n.Op().(*op); ok && o.memory != nil && !forward[o.memory] && o.memory.(*buffer[float32]).host == nil {
+				elements += o.memory.size()
+			}
+		}
+		return elements
+	}
+	if two, six := own(2), own(6); six != two || two == 0 {
+		t.Errorf("the gradients of 6 blocks have %d elements of their own, those of 2 blocks %d", six, two)
+	}
+}
+
+// A value that is wanted after the run keeps its memory.
+func TestKeptMemory(t *testing.T) {
+	d := newDeep(t, 2, true)
+	grads, err := G.Grad(d.cost, d.parameters...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept G.Nodes
+	for _, n := range d.cost.Graph().AllNodes() {
+		if o, ok := n.Op().(*op); ok && o.memory != nil {
+			kept = append(kept, n)
+		}
+	}
+	if err := ShareMemory(d.cost, append(kept, grads...)...); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range kept {
+		if n.Op().(*op).memory.(*buffer[float32]).host != nil {
+			t.Errorf("%v shares its memory", n)
+		}
+	}
+}
