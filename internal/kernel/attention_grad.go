@@ -1,8 +1,14 @@
 package kernel
 
-// gradTileRows is how many rows of tiles the gradient takes at a time: enough
-// that adding to the gradients of keys and values is a small part of it.
-const gradTileRows = 8
+// gradQueryTiles is how many rows of tiles the gradient takes at a time: enough
+// that adding to the gradients of keys and values is a small part of it. They
+// meet as many keys at a time, so that their scores stay near the processor
+// (FlashAttention-2; Dao 2023, arXiv:2307.08691, algorithm 2).
+const gradQueryTiles = 8
+
+// gradLD is the distance of two queries' scores: room for a block of keys and
+// for what softmaxGradRows clears.
+const gradLD = gradQueryTiles*maxRows + 16
 
 // attentionGrads are the outputs of AttentionGrad, and what came from outside.
 type attentionGrads struct {
@@ -47,8 +53,8 @@ func (a *attention) backwardGroup(g *attentionGrads, b, kvh int) {
 		delta:     &memory.delta,
 		dk:        a.head(g.dk, g.lddk, b*s.Keys, kvh),
 		dv:        a.head(g.dv, g.lddv, b*s.Keys, kvh),
-		p:         matrix[float32]{grow(&memory.p, gradTileRows*a.rows*a.scoreLD()), a.scoreLD(), 1},
-		ds:        matrix[float32]{grow(&memory.ds, gradTileRows*a.rows*a.scoreLD()), a.scoreLD(), 1},
+		p:         grow(&memory.p, gradQueryTiles*a.rows*gradLD),
+		ds:        grow(&memory.ds, gradQueryTiles*a.rows*gradLD),
 	}
 	group, ldy := s.Heads/s.KVHeads, s.Heads*s.HeadDim
 	for h := kvh * group; h < (kvh+1)*group; h++ {
@@ -58,8 +64,8 @@ func (a *attention) backwardGroup(g *attentionGrads, b, kvh int) {
 		w.lse = g.lse[(b*s.Heads+h)*s.Queries:][:s.Queries]
 		w.queries = a.panels(&memory.queries, w.q, s.Queries, s.HeadDim)
 		w.gradients = a.panels(&memory.gradients, w.dy, s.Queries, s.HeadDim)
-		for i := 0; i < s.Queries; i += gradTileRows * a.rows {
-			w.block(i, min(s.Queries, i+gradTileRows*a.rows))
+		for i := 0; i < s.Queries; i += w.block() {
+			w.queryBlock(i, min(s.Queries, i+w.block()))
 		}
 	}
 }
@@ -69,45 +75,62 @@ type gradHead struct {
 	*attention
 	q, y, dq, dy, dk, dv matrix[float32]
 	lse                  []float32
-	keysT, valuesT       panels // [HeadDim, Keys]
-	keys                 panels // [Keys, HeadDim]
-	queries, gradients   panels // [Queries, HeadDim]
-	p, ds                matrix[float32]
-	delta                *[maxRows]float32
+	keysT, valuesT       panels    // [HeadDim, Keys]
+	keys                 panels    // [Keys, HeadDim]
+	queries, gradients   panels    // [Queries, HeadDim]
+	p, ds                []float32 // scores of a block, gradLD apart
+	delta                *[gradQueryTiles * maxRows]float32
 	adds                 bool // to dk and dv, which heads before it have written
 }
 
-// block takes queries [first, last), first a multiple of gradTileRows*rows:
+// block is how many queries, and keys, meet at a time.
+func (w *gradHead) block() int { return gradQueryTiles * w.rows }
+
+// queryBlock takes queries [first, last), first a multiple of w.block():
 //
 //	p  = exp(scale * q k^T - lse)
 //	ds = scale * p * (dy v^T - sum(dy * y))
 //	dq = ds k, dk += ds^T q, dv += p^T dy
 //
-// The first head's block writes the keys and values that no query before it
-// sees.
-func (w *gradHead) block(first, last int) {
-	for i := first; i < last; i += w.rows {
-		w.tileRow(i, min(w.rows, last-i), i-first)
+// first with all keys before them, then with each other.
+func (w *gradHead) queryBlock(first, last int) {
+	headDim := w.s.HeadDim
+	for i := first; i < last; i++ {
+		w.delta[i-first] = w.dot(w.dy.data[i*w.dy.row:][:headDim], w.y.data[i*w.y.row:][:headDim])
 	}
-	for j := 0; j < last; j += w.rows {
+	for j := 0; j < first; j += w.block() {
+		w.before(first, last-first, j)
+	}
+	for i := first; i < last; i += w.rows {
+		w.tileRow(first, i, min(w.rows, last-i))
+	}
+	for j := first; j < last; j += w.rows {
 		// The first queries that see key j are in the row of tiles at j.
-		skip := max(0, j-first)
-		m, k, add := min(w.rows, last-j), last-first-skip, w.adds || j < first
-		w.times(w.dv.from(j, 0), w.p.from(skip, j).transposed(), w.gradients.from(first+skip), m, w.s.HeadDim, k, add)
-		w.times(w.dk.from(j, 0), w.ds.from(skip, j).transposed(), w.queries.from(first+skip), m, w.s.HeadDim, k, add)
+		m, k, at := min(w.rows, last-j), last-j, (j-first)*gradLD+j-first
+		w.times(w.dv.data[j*w.dv.row:], w.dv.row, &w.p[at], 1, gradLD, &w.gradients, j, m, headDim, k, w.adds)
+		w.times(w.dk.data[j*w.dk.row:], w.dk.row, &w.ds[at], 1, gradLD, &w.queries, j, m, headDim, k, w.adds)
 	}
 }
 
-// tileRow computes p, ds and dq of queries [i, i+m); p and ds stand from row
-// at of their buffers.
-func (w *gradHead) tileRow(i, m, at int) {
-	n, headDim := i+m, w.s.HeadDim
-	p, ds := w.p.from(at, 0), w.ds.from(at, 0)
-	w.times(p, w.q.from(i, 0), w.keysT, m, n, headDim, false)
-	w.times(ds, w.dy.from(i, 0), w.valuesT, m, n, headDim, false)
-	for r := range m {
-		w.delta[r] = w.dot(w.dy.from(i+r, 0).data[:headDim], w.y.from(i+r, 0).data[:headDim])
-	}
-	w.softmaxGradRows(&p.data[0], &ds.data[0], p.row, m, i+1, w.scale, &w.lse[i], &w.delta[0])
-	w.times(w.dq.from(i, 0), ds, w.keys, m, headDim, n, false)
+// before does the part of m queries from first on and of the block of keys from
+// j on, all of which they see.
+func (w *gradHead) before(first, m, j int) {
+	n, headDim := w.block(), w.s.HeadDim
+	keysT, valuesT := w.keysT.column(j, w.cols), w.valuesT.column(j, w.cols)
+	w.times(w.p, gradLD, &w.q.data[first*w.q.row], w.q.row, 1, &keysT, 0, m, n, headDim, false)
+	w.times(w.ds, gradLD, &w.dy.data[first*w.dy.row], w.dy.row, 1, &valuesT, 0, m, n, headDim, false)
+	w.softmaxGradRows(&w.p[0], &w.ds[0], gradLD, m, n, 0, w.scale, &w.lse[first], &w.delta[0])
+	w.times(w.dq.data[first*w.dq.row:], w.dq.row, &w.ds[0], gradLD, 1, &w.keys, j, m, headDim, n, j > 0)
+	w.times(w.dv.data[j*w.dv.row:], w.dv.row, &w.p[0], 1, gradLD, &w.gradients, first, n, headDim, m, true)
+	w.times(w.dk.data[j*w.dk.row:], w.dk.row, &w.ds[0], 1, gradLD, &w.queries, first, n, headDim, m, true)
+}
+
+// tileRow computes p, ds and dq of queries [i, i+m) and the keys from first on.
+func (w *gradHead) tileRow(first, i, m int) {
+	n, headDim, at := i-first+m, w.s.HeadDim, (i-first)*gradLD
+	keysT, valuesT := w.keysT.column(first, w.cols), w.valuesT.column(first, w.cols)
+	w.times(w.p[at:], gradLD, &w.q.data[i*w.q.row], w.q.row, 1, &keysT, 0, m, n, headDim, false)
+	w.times(w.ds[at:], gradLD, &w.dy.data[i*w.dy.row], w.dy.row, 1, &valuesT, 0, m, n, headDim, false)
+	w.softmaxGradRows(&w.p[at], &w.ds[at], gradLD, m, n-m+1, 1, w.scale, &w.lse[i], &w.delta[i-first])
+	w.times(w.dq.data[i*w.dq.row:], w.dq.row, &w.ds[at], gradLD, 1, &w.keys, first, m, headDim, n, first > 0)
 }

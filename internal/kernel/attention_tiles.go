@@ -3,9 +3,9 @@ package kernel
 import "math"
 
 // An attention is one call of Attention or AttentionGrad in float32. It goes
-// through the queries of a head one row of tiles at a time, so that their
-// scores stay in the first-level cache, and no tile lies wholly behind the
-// mask.
+// through the queries of a head some rows of tiles at a time, so that their
+// scores stay in the first-level cache, or near it, and no tile lies wholly
+// behind the mask.
 type attention struct {
 	*vectorKernels
 	s     AttentionShape
@@ -25,8 +25,13 @@ type headMemory struct {
 	queries, gradients []float32
 	p, ds              []float32 // scores of some queries, and their gradients
 
-	top, sum, delta [maxRows]float32 // of each query in a row of tiles
+	top, sum [queryTiles * maxRows]float32     // of each query
+	delta    [gradQueryTiles * maxRows]float32 // of each query
 }
+
+// queryTiles is how many rows of tiles Attention takes at a time: each panel
+// of keys and values then serves all of them.
+const queryTiles = 4
 
 var headMemories freeList[headMemory]
 
@@ -87,22 +92,38 @@ func (a *attention) forwardHead(y, lse []float32, bh, first, last int) {
 	if last-first > 1 {
 		keys = a.panels(&memory.keys, keysT, s.HeadDim, seen)
 	}
-	values := a.panels(&memory.values, a.head(a.v, a.ldv, b*s.Keys, kvh), seen, s.HeadDim)
+	values := a.rowPanels(&memory.values, a.head(a.v, a.ldv, b*s.Keys, kvh), seen, s.HeadDim, last-first)
 	q, out := a.head(a.q, a.ldq, b*s.Queries, h), a.head(y, s.Heads*s.HeadDim, b*s.Queries, h)
-	p := matrix[float32]{grow(&memory.p, a.rows*a.scoreLD()), a.scoreLD(), 1}
-	for i := first; i < last; i += a.rows {
-		m := min(a.rows, last-i)
-		n := s.Keys - s.Queries + i + m
+	ldp := a.scoreLD()
+	p := grow(&memory.p, queryTiles*a.rows*ldp)
+	for i := first; i < last; i += queryTiles * a.rows {
+		m := min(queryTiles*a.rows, last-i)
+		before := s.Keys - s.Queries + i // keys that all of the queries see
+		shared := before / a.cols * a.cols
 		if last-first == 1 { // one token: read its keys where they are
-			one := product{&a.gemmTiles, p, q.from(i, 0), keysT, 1, n, s.HeadDim, false, false}
-			one.rectangle(0, 1, 0, n)
+			one := product{&a.gemmTiles, matrix[float32]{p, ldp, 1}, q.from(i, 0), keysT, 1, before + 1, s.HeadDim, false, false}
+			one.rectangle(0, 1, 0, before+1)
 		} else {
-			a.times(p, q.from(i, 0), keys, m, n, s.HeadDim, false)
+			a.times(p, ldp, &q.data[i*q.row], q.row, 1, &keys, 0, m, shared, s.HeadDim, false)
 		}
-		a.softmaxRows(&p.data[0], p.row, m, n-m+1, a.scale, &memory.top[0], &memory.sum[0])
-		a.times(out.from(i, 0), p, values, m, s.HeadDim, n, false)
+		own := keys.column(shared, a.cols)
+		for r := 0; r < m; r += a.rows {
+			rows := min(a.rows, m-r)
+			n := before + r + rows
+			if last-first > 1 {
+				a.times(p[r*ldp+shared:], ldp, &q.data[(i+r)*q.row], q.row, 1, &own, 0, rows, n-shared, s.HeadDim, false)
+			}
+			a.softmaxRows(&p[r*ldp], ldp, rows, n-rows+1, 1, a.scale, &memory.top[r], &memory.sum[r])
+		}
+		if shared > 0 {
+			a.times(out.data[i*out.row:], out.row, &p[0], ldp, 1, &values, 0, m, s.HeadDim, shared, false)
+		}
+		for r := 0; r < m; r += a.rows {
+			rows := min(a.rows, m-r)
+			a.times(out.data[(i+r)*out.row:], out.row, &p[r*ldp+shared], ldp, 1, &values, shared, rows, s.HeadDim, before+r+rows-shared, shared > 0)
+		}
 		for r, sum := range memory.sum[:m] {
-			a.vectorKernels.scale(out.from(i+r, 0).data[:s.HeadDim], 1/sum)
+			a.vectorKernels.scale(out.data[(i+r)*out.row:][:s.HeadDim], 1/sum)
 			if lse != nil {
 				lse[bh*s.Queries+i+r] = memory.top[r]*a.scale + float32(math.Log(float64(sum)))
 			}
@@ -117,15 +138,27 @@ type panels struct {
 	ld, stride int
 }
 
-// from returns the panels without their first rows.
-func (p panels) from(row int) panels { return panels{p.data[row*p.ld:], p.ld, p.stride} }
+// column returns the panels from column j on, a multiple of cols.
+func (p panels) column(j, cols int) panels {
+	if j == 0 {
+		return p
+	}
+	return panels{p.data[j/cols*p.stride:], p.ld, p.stride}
+}
 
-// panels makes k by n elements of b readable by tiles: where they are if
-// tiles can read them there, or packed into *buf.
-func (g *gemmTiles) panels(buf *[]float32, b matrix[float32], k, n int) panels {
-	if b.col == 1 && n%(g.cols/2) == 0 {
+// rowPanels is panels for rows of b that lie in memory, to be read so many
+// times: a few times they are read where they are, if tiles can.
+func (g *gemmTiles) rowPanels(buf *[]float32, b matrix[float32], k, n, times int) panels {
+	if times <= directRows && n%(g.cols/2) == 0 {
 		return panels{b.data, b.row, g.cols}
 	}
+	return g.panels(buf, b, k, n)
+}
+
+// panels packs k by n elements of b for tiles into *buf. Rows of a head are
+// far apart in memory, often by a multiple of what throws them out of each
+// other's place in the cache.
+func (g *gemmTiles) panels(buf *[]float32, b matrix[float32], k, n int) panels {
 	across := (n + g.cols - 1) / g.cols
 	dst := grow(buf, k*across*g.cols)
 	for j := range across {
@@ -134,9 +167,16 @@ func (g *gemmTiles) panels(buf *[]float32, b matrix[float32], k, n int) panels {
 	return panels{dst, g.cols, k * g.cols}
 }
 
-// times computes c (+)= a*b, where a: [m, k] and b: [k, n].
-func (g *gemmTiles) times(c, a matrix[float32], b panels, m, n, k int, add bool) {
+// times computes c (+)= a*b, where a: [m, k], its elements rowA and colA apart,
+// and b: [k, n] are the rows of the panels from row on. Its arguments are words
+// and no structs: those are copied in pieces twice as long as they were written
+// in, which waits for all of a tile to be stored.
+func (g *gemmTiles) times(c []float32, ldc int, a *float32, rowA, colA int, b *panels, row, m, n, k int, add bool) {
 	for j := 0; j < n; j += g.cols {
-		g.tiles(c.from(0, j), a, &b.data[j/g.cols*b.stride], b.ld, m, min(g.cols, n-j), k, add)
+		tile := g.full
+		if n-j <= g.cols/2 {
+			tile = g.half
+		}
+		tile(&c[j], ldc, a, rowA, colA, &b.data[row*b.ld+j/g.cols*b.stride], b.ld, m, min(g.cols, n-j), k, add)
 	}
 }

@@ -28,8 +28,8 @@ type vectorKernels struct {
 	siluGateGrad func(dgate, dup, dy, gate, up []float32)
 
 	// What attention does to one row of tiles.
-	softmaxRows     func(p *float32, ld, rows, first int, scale float32, top, sum *float32)
-	softmaxGradRows func(p, ds *float32, ld, rows, first int, scale float32, lse, delta *float32)
+	softmaxRows     func(p *float32, ld, rows, first, more int, scale float32, top, sum *float32)
+	softmaxGradRows func(p, ds *float32, ld, rows, first, more int, scale float32, lse, delta *float32)
 
 	relu2Gate     func(y, gate, up []float32)
 	relu2GateGrad func(dgate, dup, dy, gate, up []float32)

@@ -82,40 +82,40 @@ func siluGateGradAVX2(dgate []float32, dup []float32, dy []float32, gate []float
 //	}
 func siluGateGradAVX512(dgate []float32, dup []float32, dy []float32, gate []float32, up []float32)
 
-// softmaxRowsAVX2 computes the weights of a tile of scores, not normalized, under a causal mask. After a row's last element it clears the rest of a vector and one more.
+// softmaxRowsAVX2 computes the weights of a tile of scores, not normalized. After a row's last element it clears the rest of a vector and one more.
 //
 //	for r := range rows {
-//		row := p[r*ld : r*ld+first+r]
+//		row := p[r*ld : r*ld+first+r*more]
 //		top[r] = maximum(row)
 //		sum[r] = expSum(row, row, top[r], scale, 1)
 //	}
-func softmaxRowsAVX2(p *float32, ld int, rows int, first int, scale float32, top *float32, sum *float32)
+func softmaxRowsAVX2(p *float32, ld int, rows int, first int, more int, scale float32, top *float32, sum *float32)
 
-// softmaxRowsAVX512 computes the weights of a tile of scores, not normalized, under a causal mask. After a row's last element it clears the rest of a vector and one more.
+// softmaxRowsAVX512 computes the weights of a tile of scores, not normalized. After a row's last element it clears the rest of a vector and one more.
 //
 //	for r := range rows {
-//		row := p[r*ld : r*ld+first+r]
+//		row := p[r*ld : r*ld+first+r*more]
 //		top[r] = maximum(row)
 //		sum[r] = expSum(row, row, top[r], scale, 1)
 //	}
-func softmaxRowsAVX512(p *float32, ld int, rows int, first int, scale float32, top *float32, sum *float32)
+func softmaxRowsAVX512(p *float32, ld int, rows int, first int, more int, scale float32, top *float32, sum *float32)
 
 // softmaxGradRowsAVX2 turns a tile of scores into weights, and the gradients of weights in ds into those of scores. After a row's last element it clears like softmaxRows.
 //
 //	for r := range rows {
-//		for i := r * ld; i < r*ld+first+r; i++ {
+//		for i := r * ld; i < r*ld+first+r*more; i++ {
 //			p[i] = exp(FMA(p[i], scale, -lse[r]))
 //			ds[i] = (ds[i] - delta[r]) * p[i] * scale
 //		}
 //	}
-func softmaxGradRowsAVX2(p *float32, ds *float32, ld int, rows int, first int, scale float32, lse *float32, delta *float32)
+func softmaxGradRowsAVX2(p *float32, ds *float32, ld int, rows int, first int, more int, scale float32, lse *float32, delta *float32)
 
 // softmaxGradRowsAVX512 turns a tile of scores into weights, and the gradients of weights in ds into those of scores. After a row's last element it clears like softmaxRows.
 //
 //	for r := range rows {
-//		for i := r * ld; i < r*ld+first+r; i++ {
+//		for i := r * ld; i < r*ld+first+r*more; i++ {
 //			p[i] = exp(FMA(p[i], scale, -lse[r]))
 //			ds[i] = (ds[i] - delta[r]) * p[i] * scale
 //		}
 //	}
-func softmaxGradRowsAVX512(p *float32, ds *float32, ld int, rows int, first int, scale float32, lse *float32, delta *float32)
+func softmaxGradRowsAVX512(p *float32, ds *float32, ld int, rows int, first int, more int, scale float32, lse *float32, delta *float32)

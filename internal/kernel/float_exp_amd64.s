@@ -1040,47 +1040,48 @@ l_gate_done:
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX2(p *float32, ld int, rows int, first int, scale float32, top *float32, sum *float32)
+// func softmaxRowsAVX2(p *float32, ld int, rows int, first int, more int, scale float32, top *float32, sum *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-56
+TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ         p+0(FP), AX
 	MOVQ         ld+8(FP), CX
-	MOVQ         top+40(FP), DX
-	MOVQ         sum+48(FP), BX
-	VBROADCASTSS scale+32(FP), Y0
+	MOVQ         top+48(FP), DX
+	MOVQ         sum+56(FP), BX
+	VBROADCASTSS scale+40(FP), Y0
 	MOVL         $0xff800000, SI
 	VMOVD        SI, X1
 	VBROADCASTSS X1, Y1
 	SHLQ         $0x02, CX
 	MOVQ         rows+16(FP), SI
 	MOVQ         first+24(FP), DI
+	MOVQ         more+32(FP), R8
 
 row:
-	MOVQ    DI, R8
-	MOVQ    R8, R9
+	MOVQ    DI, R9
+	MOVQ    R9, R10
 	VXORPS  Y2, Y2, Y2
-	LEAQ    7(R8), R10
-	ANDQ    $-8, R10
-	VMOVUPS Y2, (AX)(R10*4)
+	LEAQ    7(R9), R11
+	ANDQ    $-8, R11
+	VMOVUPS Y2, (AX)(R11*4)
 	VMOVAPS Y1, Y2
-	XORQ    R10, R10
-	SUBQ    $0x08, R8
+	XORQ    R11, R11
+	SUBQ    $0x08, R9
 	JLT     l_max_tail
 
 l_max_loop:
-	VMOVUPS (AX)(R10*1), Y3
+	VMOVUPS (AX)(R11*1), Y3
 	VMAXPS  Y2, Y3, Y2
-	ADDQ    $0x20, R10
-	SUBQ    $0x08, R8
+	ADDQ    $0x20, R11
+	SUBQ    $0x08, R9
 	JGE     l_max_loop
 
 l_max_tail:
-	ADDQ       $0x08, R8
+	ADDQ       $0x08, R9
 	JE         l_max_done
-	LEAQ       float_exp_lanes<>+0(SB), R11
-	NEGQ       R8
-	VMOVUPS    64(R11)(R8*4), Y3
-	VMASKMOVPS (AX)(R10*1), Y3, Y4
+	LEAQ       float_exp_lanes<>+0(SB), R12
+	NEGQ       R9
+	VMOVUPS    64(R12)(R9*4), Y3
+	VMASKMOVPS (AX)(R11*1), Y3, Y4
 	VBLENDVPS  Y3, Y4, Y1, Y4
 	VMAXPS     Y2, Y4, Y2
 
@@ -1095,12 +1096,12 @@ l_max_done:
 	VBROADCASTSS X2, Y2
 	VMOVSS       X2, (DX)
 	VXORPS       Y3, Y3, Y3
-	XORQ         R8, R8
-	SUBQ         $0x08, R9
+	XORQ         R9, R9
+	SUBQ         $0x08, R10
 	JLT          l_exp_tail
 
 l_exp_loop:
-	VMOVUPS      (AX)(R8*1), Y4
+	VMOVUPS      (AX)(R9*1), Y4
 	VSUBPS       Y2, Y4, Y4
 	VMULPS       Y0, Y4, Y4
 	VMOVUPS      l_float_exp_0<>+0(SB), Y5
@@ -1127,18 +1128,18 @@ l_exp_loop:
 	VMULPS       Y5, Y6, Y4
 	VANDPS       Y7, Y4, Y4
 	VADDPS       Y4, Y3, Y3
-	VMOVUPS      Y4, (AX)(R8*1)
-	ADDQ         $0x20, R8
-	SUBQ         $0x08, R9
+	VMOVUPS      Y4, (AX)(R9*1)
+	ADDQ         $0x20, R9
+	SUBQ         $0x08, R10
 	JGE          l_exp_loop
 
 l_exp_tail:
-	ADDQ         $0x08, R9
+	ADDQ         $0x08, R10
 	JE           l_exp_done
-	LEAQ         float_exp_lanes<>+0(SB), R10
-	NEGQ         R9
-	VMOVUPS      64(R10)(R9*4), Y4
-	VMASKMOVPS   (AX)(R8*1), Y4, Y5
+	LEAQ         float_exp_lanes<>+0(SB), R11
+	NEGQ         R10
+	VMOVUPS      64(R11)(R10*4), Y4
+	VMASKMOVPS   (AX)(R9*1), Y4, Y5
 	VSUBPS       Y2, Y5, Y5
 	VMULPS       Y0, Y5, Y5
 	VMOVUPS      l_float_exp_0<>+0(SB), Y2
@@ -1166,7 +1167,7 @@ l_exp_tail:
 	VANDPS       Y7, Y5, Y5
 	VANDPS       Y4, Y5, Y5
 	VADDPS       Y5, Y3, Y3
-	VMOVUPS      Y5, (AX)(R8*1)
+	VMOVUPS      Y5, (AX)(R9*1)
 
 l_exp_done:
 	VMOVAPS      Y3, Y3
@@ -1180,54 +1181,55 @@ l_exp_done:
 	ADDQ         $0x04, DX
 	ADDQ         $0x04, BX
 	ADDQ         CX, AX
-	INCQ         DI
+	ADDQ         R8, DI
 	DECQ         SI
 	JNE          row
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX512(p *float32, ld int, rows int, first int, scale float32, top *float32, sum *float32)
+// func softmaxRowsAVX512(p *float32, ld int, rows int, first int, more int, scale float32, top *float32, sum *float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-56
+TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-64
 	MOVQ         p+0(FP), AX
 	MOVQ         ld+8(FP), CX
-	MOVQ         top+40(FP), DX
-	MOVQ         sum+48(FP), BX
-	VBROADCASTSS scale+32(FP), Z0
+	MOVQ         top+48(FP), DX
+	MOVQ         sum+56(FP), BX
+	VBROADCASTSS scale+40(FP), Z0
 	MOVL         $0xff800000, SI
 	VMOVD        SI, X1
 	VBROADCASTSS X1, Z1
 	SHLQ         $0x02, CX
 	MOVQ         rows+16(FP), SI
 	MOVQ         first+24(FP), DI
+	MOVQ         more+32(FP), R8
 
 row:
-	MOVQ    DI, R8
-	MOVQ    R8, R9
+	MOVQ    DI, R9
+	MOVQ    R9, R10
 	VPXORD  Z2, Z2, Z2
-	LEAQ    15(R8), R10
-	ANDQ    $-16, R10
-	VMOVUPS Z2, (AX)(R10*4)
+	LEAQ    15(R9), R11
+	ANDQ    $-16, R11
+	VMOVUPS Z2, (AX)(R11*4)
 	VMOVAPS Z1, Z3
-	XORQ    R10, R10
-	SUBQ    $0x10, R8
+	XORQ    R11, R11
+	SUBQ    $0x10, R9
 	JLT     l_max_tail
 
 l_max_loop:
-	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R11*1), Z4
 	VMAXPS  Z3, Z4, Z3
-	ADDQ    $0x40, R10
-	SUBQ    $0x10, R8
+	ADDQ    $0x40, R11
+	SUBQ    $0x10, R9
 	JGE     l_max_loop
 
 l_max_tail:
-	ADDQ    $0x10, R8
+	ADDQ    $0x10, R9
 	JE      l_max_done
-	MOVL    $0xffffffff, R11
-	BZHIL   R8, R11, R11
-	KMOVW   R11, K1
+	MOVL    $0xffffffff, R12
+	BZHIL   R9, R12, R12
+	KMOVW   R12, K1
 	VMOVAPS Z1, Z4
-	VMOVUPS (AX)(R10*1), K1, Z4
+	VMOVUPS (AX)(R11*1), K1, Z4
 	VMAXPS  Z3, Z4, Z3
 
 l_max_done:
@@ -1242,12 +1244,12 @@ l_max_done:
 	VBROADCASTSS  X3, Z3
 	VMOVSS        X3, (DX)
 	VPXORD        Z5, Z5, Z5
-	XORQ          R8, R8
-	SUBQ          $0x10, R9
+	XORQ          R9, R9
+	SUBQ          $0x10, R10
 	JLT           l_exp_tail
 
 l_exp_loop:
-	VMOVUPS      (AX)(R8*1), Z4
+	VMOVUPS      (AX)(R9*1), Z4
 	VSUBPS       Z3, Z4, Z4
 	VMULPS       Z0, Z4, Z4
 	VMOVUPS      l_float_exp_0<>+0(SB), Z6
@@ -1269,18 +1271,18 @@ l_exp_loop:
 	VFMADD213PS  l_float_exp_11<>+0(SB), Z4, Z7
 	VSCALEFPS    Z6, Z7, Z4
 	VADDPS       Z4, Z5, Z5
-	VMOVUPS      Z4, (AX)(R8*1)
-	ADDQ         $0x40, R8
-	SUBQ         $0x10, R9
+	VMOVUPS      Z4, (AX)(R9*1)
+	ADDQ         $0x40, R9
+	SUBQ         $0x10, R10
 	JGE          l_exp_loop
 
 l_exp_tail:
-	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
 	JE           l_exp_done
-	MOVL         $0xffffffff, R10
-	BZHIL        R9, R10, R10
-	KMOVW        R10, K1
-	VMOVUPS.Z    (AX)(R8*1), K1, Z4
+	MOVL         $0xffffffff, R11
+	BZHIL        R10, R11, R11
+	KMOVW        R11, K1
+	VMOVUPS.Z    (AX)(R9*1), K1, Z4
 	VSUBPS       Z3, Z4, Z4
 	VMULPS       Z0, Z4, Z4
 	VMOVUPS      l_float_exp_0<>+0(SB), Z3
@@ -1303,7 +1305,7 @@ l_exp_tail:
 	VSCALEFPS    Z3, Z6, Z4
 	VMOVAPS.Z    Z4, K1, Z4
 	VADDPS       Z4, Z5, Z5
-	VMOVUPS      Z4, (AX)(R8*1)
+	VMOVUPS      Z4, (AX)(R9*1)
 
 l_exp_done:
 	VEXTRACTF64X4 $0x01, Z5, Y4
@@ -1318,44 +1320,45 @@ l_exp_done:
 	ADDQ          $0x04, DX
 	ADDQ          $0x04, BX
 	ADDQ          CX, AX
-	INCQ          DI
+	ADDQ          R8, DI
 	DECQ          SI
 	JNE           row
 	VZEROUPPER
 	RET
 
-// func softmaxGradRowsAVX2(p *float32, ds *float32, ld int, rows int, first int, scale float32, lse *float32, delta *float32)
+// func softmaxGradRowsAVX2(p *float32, ds *float32, ld int, rows int, first int, more int, scale float32, lse *float32, delta *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·softmaxGradRowsAVX2(SB), NOSPLIT, $0-64
+TEXT ·softmaxGradRowsAVX2(SB), NOSPLIT, $0-72
 	MOVQ         p+0(FP), AX
 	MOVQ         ds+8(FP), CX
 	MOVQ         ld+16(FP), DX
-	MOVQ         lse+48(FP), BX
-	MOVQ         delta+56(FP), SI
-	VBROADCASTSS scale+40(FP), Y0
+	MOVQ         lse+56(FP), BX
+	MOVQ         delta+64(FP), SI
+	VBROADCASTSS scale+48(FP), Y0
 	SHLQ         $0x02, DX
 	MOVQ         rows+24(FP), DI
 	MOVQ         first+32(FP), R8
+	MOVQ         more+40(FP), R9
 
 row:
-	MOVQ         R8, R9
+	MOVQ         R8, R10
 	VXORPS       Y1, Y1, Y1
-	LEAQ         7(R9), R10
-	ANDQ         $-8, R10
-	VMOVUPS      Y1, (AX)(R10*4)
+	LEAQ         7(R10), R11
+	ANDQ         $-8, R11
+	VMOVUPS      Y1, (AX)(R11*4)
 	VXORPS       Y1, Y1, Y1
-	LEAQ         7(R9), R10
-	ANDQ         $-8, R10
-	VMOVUPS      Y1, (CX)(R10*4)
+	LEAQ         7(R10), R11
+	ANDQ         $-8, R11
+	VMOVUPS      Y1, (CX)(R11*4)
 	VBROADCASTSS (BX), Y1
 	VBROADCASTSS (SI), Y2
-	XORQ         R10, R10
-	SUBQ         $0x08, R9
+	XORQ         R11, R11
+	SUBQ         $0x08, R10
 	JLT          l_grad_tail
 
 l_grad_loop:
-	VMOVUPS      (AX)(R10*1), Y3
-	VMOVUPS      (CX)(R10*1), Y4
+	VMOVUPS      (AX)(R11*1), Y3
+	VMOVUPS      (CX)(R11*1), Y4
 	VFMSUB213PS  Y1, Y0, Y3
 	VMOVUPS      l_float_exp_0<>+0(SB), Y5
 	VMINPS       Y3, Y5, Y6
@@ -1380,23 +1383,23 @@ l_grad_loop:
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y3
 	VANDPS       Y7, Y3, Y3
-	VMOVUPS      Y3, (AX)(R10*1)
+	VMOVUPS      Y3, (AX)(R11*1)
 	VSUBPS       Y2, Y4, Y4
 	VMULPS       Y3, Y4, Y4
 	VMULPS       Y0, Y4, Y4
-	VMOVUPS      Y4, (CX)(R10*1)
-	ADDQ         $0x20, R10
-	SUBQ         $0x08, R9
+	VMOVUPS      Y4, (CX)(R11*1)
+	ADDQ         $0x20, R11
+	SUBQ         $0x08, R10
 	JGE          l_grad_loop
 
 l_grad_tail:
-	ADDQ         $0x08, R9
+	ADDQ         $0x08, R10
 	JE           l_grad_done
-	LEAQ         float_exp_lanes<>+0(SB), R11
-	NEGQ         R9
-	VMOVUPS      64(R11)(R9*4), Y3
-	VMASKMOVPS   (AX)(R10*1), Y3, Y4
-	VMASKMOVPS   (CX)(R10*1), Y3, Y5
+	LEAQ         float_exp_lanes<>+0(SB), R12
+	NEGQ         R10
+	VMOVUPS      64(R12)(R10*4), Y3
+	VMASKMOVPS   (AX)(R11*1), Y3, Y4
+	VMASKMOVPS   (CX)(R11*1), Y3, Y5
 	VFMSUB213PS  Y1, Y0, Y4
 	VMOVUPS      l_float_exp_0<>+0(SB), Y1
 	VMINPS       Y4, Y1, Y6
@@ -1422,55 +1425,56 @@ l_grad_tail:
 	VMULPS       Y1, Y6, Y4
 	VANDPS       Y7, Y4, Y4
 	VANDPS       Y3, Y4, Y4
-	VMOVUPS      Y4, (AX)(R10*1)
+	VMOVUPS      Y4, (AX)(R11*1)
 	VSUBPS       Y2, Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VMULPS       Y0, Y5, Y5
-	VMOVUPS      Y5, (CX)(R10*1)
+	VMOVUPS      Y5, (CX)(R11*1)
 
 l_grad_done:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	ADDQ DX, AX
 	ADDQ DX, CX
-	INCQ R8
+	ADDQ R9, R8
 	DECQ DI
 	JNE  row
 	VZEROUPPER
 	RET
 
-// func softmaxGradRowsAVX512(p *float32, ds *float32, ld int, rows int, first int, scale float32, lse *float32, delta *float32)
+// func softmaxGradRowsAVX512(p *float32, ds *float32, ld int, rows int, first int, more int, scale float32, lse *float32, delta *float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxGradRowsAVX512(SB), NOSPLIT, $0-64
+TEXT ·softmaxGradRowsAVX512(SB), NOSPLIT, $0-72
 	MOVQ         p+0(FP), AX
 	MOVQ         ds+8(FP), CX
 	MOVQ         ld+16(FP), DX
-	MOVQ         lse+48(FP), BX
-	MOVQ         delta+56(FP), SI
-	VBROADCASTSS scale+40(FP), Z0
+	MOVQ         lse+56(FP), BX
+	MOVQ         delta+64(FP), SI
+	VBROADCASTSS scale+48(FP), Z0
 	SHLQ         $0x02, DX
 	MOVQ         rows+24(FP), DI
 	MOVQ         first+32(FP), R8
+	MOVQ         more+40(FP), R9
 
 row:
-	MOVQ         R8, R9
+	MOVQ         R8, R10
 	VPXORD       Z1, Z1, Z1
-	LEAQ         15(R9), R10
-	ANDQ         $-16, R10
-	VMOVUPS      Z1, (AX)(R10*4)
+	LEAQ         15(R10), R11
+	ANDQ         $-16, R11
+	VMOVUPS      Z1, (AX)(R11*4)
 	VPXORD       Z2, Z2, Z2
-	LEAQ         15(R9), R10
-	ANDQ         $-16, R10
-	VMOVUPS      Z2, (CX)(R10*4)
+	LEAQ         15(R10), R11
+	ANDQ         $-16, R11
+	VMOVUPS      Z2, (CX)(R11*4)
 	VBROADCASTSS (BX), Z3
 	VBROADCASTSS (SI), Z4
-	XORQ         R10, R10
-	SUBQ         $0x10, R9
+	XORQ         R11, R11
+	SUBQ         $0x10, R10
 	JLT          l_grad_tail
 
 l_grad_loop:
-	VMOVUPS      (AX)(R10*1), Z5
-	VMOVUPS      (CX)(R10*1), Z6
+	VMOVUPS      (AX)(R11*1), Z5
+	VMOVUPS      (CX)(R11*1), Z6
 	VFMSUB213PS  Z3, Z0, Z5
 	VMOVUPS      l_float_exp_0<>+0(SB), Z7
 	VMINPS       Z5, Z7, Z8
@@ -1490,23 +1494,23 @@ l_grad_loop:
 	VFMADD213PS  l_float_exp_11<>+0(SB), Z5, Z8
 	VFMADD213PS  l_float_exp_11<>+0(SB), Z5, Z8
 	VSCALEFPS    Z7, Z8, Z5
-	VMOVUPS      Z5, (AX)(R10*1)
+	VMOVUPS      Z5, (AX)(R11*1)
 	VSUBPS       Z4, Z6, Z6
 	VMULPS       Z5, Z6, Z6
 	VMULPS       Z0, Z6, Z6
-	VMOVUPS      Z6, (CX)(R10*1)
-	ADDQ         $0x40, R10
-	SUBQ         $0x10, R9
+	VMOVUPS      Z6, (CX)(R11*1)
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R10
 	JGE          l_grad_loop
 
 l_grad_tail:
-	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
 	JE           l_grad_done
-	MOVL         $0xffffffff, R11
-	BZHIL        R9, R11, R11
-	KMOVW        R11, K1
-	VMOVUPS.Z    (AX)(R10*1), K1, Z5
-	VMOVUPS.Z    (CX)(R10*1), K1, Z6
+	MOVL         $0xffffffff, R12
+	BZHIL        R10, R12, R12
+	KMOVW        R12, K1
+	VMOVUPS.Z    (AX)(R11*1), K1, Z5
+	VMOVUPS.Z    (CX)(R11*1), K1, Z6
 	VFMSUB213PS  Z3, Z0, Z5
 	VMOVUPS      l_float_exp_0<>+0(SB), Z3
 	VMINPS       Z5, Z3, Z7
@@ -1527,18 +1531,18 @@ l_grad_tail:
 	VFMADD213PS  l_float_exp_11<>+0(SB), Z5, Z7
 	VSCALEFPS    Z3, Z7, Z5
 	VMOVAPS.Z    Z5, K1, Z5
-	VMOVUPS      Z5, (AX)(R10*1)
+	VMOVUPS      Z5, (AX)(R11*1)
 	VSUBPS       Z4, Z6, Z6
 	VMULPS       Z5, Z6, Z6
 	VMULPS       Z0, Z6, Z6
-	VMOVUPS      Z6, (CX)(R10*1)
+	VMOVUPS      Z6, (CX)(R11*1)
 
 l_grad_done:
 	ADDQ $0x04, BX
 	ADDQ $0x04, SI
 	ADDQ DX, AX
 	ADDQ DX, CX
-	INCQ R8
+	ADDQ R9, R8
 	DECQ DI
 	JNE  row
 	VZEROUPPER

@@ -186,12 +186,14 @@ func siluGateGrad(w width, e exponential) {
 	end()
 }
 
-// eachRow emits the loop over rows of a tile of scores, each longer by one
-// than the row before it: the mask. body gets the length of the row, to use
-// up. bases are moved from row to row by ld.
+// eachRow emits the loop over rows of a tile of scores, the first of them of
+// the length first, each longer than the row before it by more: by one under
+// the mask, by none before it. body gets the length of the row, to use up.
+// bases are moved from row to row by ld.
 func eachRow(ld GPVirtual, bases []GPVirtual, body func(n GPVirtual)) {
 	SHLQ(U8(2), ld)
 	rows, visible := Load(Param("rows"), GP64()), Load(Param("first"), GP64())
+	more := Load(Param("more"), GP64())
 	Label("row")
 	n := GP64()
 	MOVQ(visible, n)
@@ -199,7 +201,7 @@ func eachRow(ld GPVirtual, bases []GPVirtual, body func(n GPVirtual)) {
 	for _, b := range bases {
 		ADDQ(ld, b)
 	}
-	INCQ(visible)
+	ADDQ(more, visible)
 	DECQ(rows)
 	JNE(LabelRef("row"))
 	end()
@@ -215,10 +217,10 @@ func (w width) clearAfter(row, n GPVirtual) {
 }
 
 func softmaxRows(w width, e exponential) {
-	w.function("softmaxRows", "(p *float32, ld, rows, first int, scale float32, top, sum *float32)",
-		"computes the weights of a tile of scores, not normalized, under a causal mask. After a row's last element it clears the rest of a vector and one more.",
+	w.function("softmaxRows", "(p *float32, ld, rows, first, more int, scale float32, top, sum *float32)",
+		"computes the weights of a tile of scores, not normalized. After a row's last element it clears the rest of a vector and one more.",
 		"for r := range rows {",
-		"\trow := p[r*ld : r*ld+first+r]",
+		"\trow := p[r*ld : r*ld+first+r*more]",
 		"\ttop[r] = maximum(row)",
 		"\tsum[r] = expSum(row, row, top[r], scale, 1)",
 		"}")
@@ -252,10 +254,10 @@ func softmaxRows(w width, e exponential) {
 }
 
 func softmaxGradRows(w width, e exponential) {
-	w.function("softmaxGradRows", "(p, ds *float32, ld, rows, first int, scale float32, lse, delta *float32)",
+	w.function("softmaxGradRows", "(p, ds *float32, ld, rows, first, more int, scale float32, lse, delta *float32)",
 		"turns a tile of scores into weights, and the gradients of weights in ds into those of scores. After a row's last element it clears like softmaxRows.",
 		"for r := range rows {",
-		"\tfor i := r * ld; i < r*ld+first+r; i++ {",
+		"\tfor i := r * ld; i < r*ld+first+r*more; i++ {",
 		"\t\tp[i] = exp(FMA(p[i], scale, -lse[r]))",
 		"\t\tds[i] = (ds[i] - delta[r]) * p[i] * scale",
 		"\t}",
