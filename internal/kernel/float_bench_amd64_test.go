@@ -34,7 +34,7 @@ func benchmarkFloat(b *testing.B, name string, multiplyAdds float64, f func()) {
 func BenchmarkGemm(b *testing.B) {
 	for _, s := range [][3]int{
 		{1024, 1024, 1024}, {256, 256, 256}, {64, 64, 32}, {768, 512, 128},
-		{768, 65, 128}, {768, 8192, 128}, {1, 8192, 256}, {1, 512, 256},
+		{768, 65, 128}, {768, 8192, 128}, {2048, 4096, 512}, {2048, 512, 4096}, {4096, 512, 2048}, {1, 8192, 256}, {1, 512, 256},
 	} {
 		m, n, k := s[0], s[1], s[2]
 		x, y, c := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)

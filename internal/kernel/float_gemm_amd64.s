@@ -23,7 +23,7 @@ DATA float_gemm_lanes<>+120(SB)/8, $0x0000000000000000
 GLOBL float_gemm_lanes<>(SB), RODATA|NOPTR, $128
 
 // func gemmTile6x16AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmTile6x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -39,22 +39,36 @@ TEXT ·gemmTile6x16AVX2(SB), NOSPLIT, $0-81
 	JLT  last
 
 next:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
-	JNE    l_add_6
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	VXORPS Y7, Y7, Y7
-	VXORPS Y6, Y6, Y6
-	VXORPS Y5, Y5, Y5
-	VXORPS Y4, Y4, Y4
-	JMP    l_start_6
+	IMUL3Q     $0x06, CX, R9
+	ADDQ       AX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	MOVB       add+80(FP), R9
+	TESTB      R9, R9
+	JNE        l_add_6
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y4, Y4, Y4
+	JMP        l_start_6
 
 l_add_6:
 	MOVQ       AX, R9
@@ -734,7 +748,7 @@ done:
 	RET
 
 // func gemmTile6x8AVX2(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmTile6x8AVX2(SB), NOSPLIT, $0-81
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
@@ -750,16 +764,30 @@ TEXT ·gemmTile6x8AVX2(SB), NOSPLIT, $0-81
 	JLT  last
 
 next:
-	MOVB   add+80(FP), R9
-	TESTB  R9, R9
-	JNE    l_add_6
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	JMP    l_start_6
+	IMUL3Q     $0x06, CX, R9
+	ADDQ       AX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	PREFETCHT0 (R9)
+	ADDQ       CX, R9
+	MOVB       add+80(FP), R9
+	TESTB      R9, R9
+	JNE        l_add_6
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	JMP        l_start_6
 
 l_add_6:
 	MOVQ       AX, R9
@@ -1301,7 +1329,7 @@ done:
 	RET
 
 // func gemmTile8x32AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmTile8x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ  c+0(FP), AX
 	MOVQ  ldc+8(FP), CX
@@ -1323,26 +1351,52 @@ TEXT ·gemmTile8x32AVX512(SB), NOSPLIT, $0-81
 	JLT   last
 
 next:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
-	JNE    l_add_8
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
-	VPXORD Z23, Z23, Z23
-	VPXORD Z22, Z22, Z22
-	VPXORD Z21, Z21, Z21
-	VPXORD Z20, Z20, Z20
-	VPXORD Z19, Z19, Z19
-	VPXORD Z18, Z18, Z18
-	VPXORD Z17, Z17, Z17
-	VPXORD Z16, Z16, Z16
-	JMP    l_start_8
+	IMUL3Q     $0x08, CX, R10
+	ADDQ       AX, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       CX, R10
+	MOVB       add+80(FP), R10
+	TESTB      R10, R10
+	JNE        l_add_8
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	JMP        l_start_8
 
 l_add_8:
 	MOVQ      AX, R10
@@ -2303,7 +2357,7 @@ done:
 	RET
 
 // func gemmTile8x16AVX512(c *float32, ldc int, a *float32, rowA int, colA int, b *float32, ldb int, m int, n int, k int, add bool)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmTile8x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ  c+0(FP), AX
 	MOVQ  ldc+8(FP), CX
@@ -2325,18 +2379,36 @@ TEXT ·gemmTile8x16AVX512(SB), NOSPLIT, $0-81
 	JLT   last
 
 next:
-	MOVB   add+80(FP), R10
-	TESTB  R10, R10
-	JNE    l_add_8
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
-	JMP    l_start_8
+	IMUL3Q     $0x08, CX, R10
+	ADDQ       AX, R10
+	PREFETCHT0 (R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       CX, R10
+	MOVB       add+80(FP), R10
+	TESTB      R10, R10
+	JNE        l_add_8
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	JMP        l_start_8
 
 l_add_8:
 	MOVQ      AX, R10

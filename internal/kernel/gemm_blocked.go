@@ -14,7 +14,7 @@ type gemmTiles struct {
 // blockK by the tile's columns, stays in the first-level cache while a block of
 // a, blockM by blockK, passes it from the second-level cache, tile by tile.
 const (
-	blockM  = 240 // rows of a block: a multiple of 6 and of 8
+	blockM  = 264 // rows of a block: a multiple of 6 and of 8
 	blockK  = 256
 	maxRows = 8 // of a tile at any level
 	maxCols = 32
@@ -81,10 +81,11 @@ func (g *product) rectangle(i0, i1, j0, j1 int) {
 	}
 	s := packings.take()
 	defer packings.put(s)
+	rows := divide(i1-i0, (i1-i0+blockM-1)/blockM, g.rows)
 	for p := 0; p < g.k; p += blockK {
 		k := min(blockK, g.k-p)
-		for i := i0; i < i1; i += blockM {
-			m := min(blockM, i1-i)
+		for i := i0; i < i1; i += rows {
+			m := min(rows, i1-i)
 			a := g.a.from(i, p)
 			if j1-j0 > copyCols && m > g.rows {
 				a = g.copyBlock(s, a, m, k)

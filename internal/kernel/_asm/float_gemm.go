@@ -50,6 +50,7 @@ func gemmTile(w width, rows, vecs int) {
 	SUBQ(U8(rows), left)
 	JLT(LabelRef("last"))
 	Label("next")
+	t.prefetchNext(rows)
 	t.emit(rows)
 	// From the end of the tile's first row of a to the start of the next's.
 	k, colA := Load(Param("k"), GP64()), stride("colA")
@@ -169,6 +170,20 @@ func (t tile) emit(rows int) {
 	JNE(LabelRef(label("k", rows)))
 	Label(label("end", rows))
 	t.moveC(rows, "store", func(l tail, r, v int, m Mem) { l.store(t.acc(r, v), m) })
+}
+
+// prefetchNext asks for the tile of c below: while this one is computed it
+// comes from memory. Beyond the last tile it asks in vain, which does no harm.
+func (t tile) prefetchNext(rows int) {
+	below := GP64()
+	IMUL3Q(U8(rows), t.ldc, below)
+	ADDQ(t.c, below)
+	for range rows {
+		for line := 0; line < t.vecs*t.w.bytes(); line += 64 {
+			PREFETCHT0(Mem{Base: below, Disp: line})
+		}
+		ADDQ(t.ldc, below)
+	}
 }
 
 // moveC moves the tile between c and the accumulators: in whole vectors, or
