@@ -55,7 +55,7 @@ func benchmarkProducts(b *testing.B, peaks map[Level]peak.Instruction, shapes []
 	}
 }
 
-var trainingShapes = [][3]int{{1024, 1024, 1024}, {4096, 128, 512}, {1024, 128, 128}, {768, 768, 3072}}
+var trainingShapes = [][3]int{{1024, 1024, 1024}, {4096, 128, 512}, {1024, 128, 128}, {768, 768, 3072}, {2048, 2752, 512}, {768, 384, 128}}
 
 func BenchmarkMulTernary(b *testing.B) {
 	shapes := append([][3]int{{1, 1024, 1024}, {1, 3072, 3072}, {4, 1024, 1024}, {8, 1024, 1024}}, trainingShapes...)
