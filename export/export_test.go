@@ -333,7 +333,7 @@ func TestLoadErrors(t *testing.T) {
 	for says, change := range map[string]func(dir string){
 		"is not the folder of a run":                           func(dir string) { os.Remove(filepath.Join(dir, "config.yaml")) },
 		"tokenizer.json":                                       func(dir string) { os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("{"), 0o644) },
-		"checkpoints holds no checkpoint yet":                  func(dir string) { os.RemoveAll(filepath.Join(dir, "checkpoints")) },
+		"checkpoints holds no checkpoint: train with":          func(dir string) { os.RemoveAll(filepath.Join(dir, "checkpoints")) },
 		"header: its checksum":                                 damage("checkpoints/last.safetensors", func(int) int { return 300 }),
 		"evaluation.safetensors: tensor heldout: its checksum": damage("evaluation.safetensors", end),
 		"evaluation.safetensors: no such file":                 func(dir string) { os.Remove(filepath.Join(dir, "evaluation.safetensors")) },

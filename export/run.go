@@ -128,7 +128,7 @@ func (r *Run) openCheckpoint() error {
 	var err error
 	r.checkpoint, err = safetensors.Open(r.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds no checkpoint yet: continue the run with go run ./cmd/train -resume %s", folder.Checkpoints(), r.Dir)
+		return fmt.Errorf("%s holds no checkpoint: train with go run ./cmd/train -config %s", folder.Checkpoints(), folder.Config())
 	}
 	return err
 }

@@ -11,6 +11,59 @@ import (
 
 func metricsPath(dir string) string { return filepath.Join(dir, "metrics.jsonl") }
 
+// checkFolder refuses to begin a run where it would replace something, and to
+// resume where there is no run.
+func checkFolder(o Options) error {
+	folder := export.Folder(o.Dir)
+	last, best := exists(folder.Last()), exists(folder.Best())
+	switch {
+	case o.Resume && last:
+		return whole(metricsPath(o.Dir))
+	case best && !last:
+		return fmt.Errorf("%s has lost its last checkpoint, %s, from which a run continues: bring it back, or begin a new run from the best one by -from %s",
+			o.Dir, filepath.Base(folder.Last()), o.Dir)
+	case o.Resume:
+		return fmt.Errorf("%s has no checkpoint to resume from: begin a new run, without -resume", o.Dir)
+	case last:
+		return fmt.Errorf("%s: %w", o.Dir, ErrExists)
+	}
+	return checkNew(o.Dir)
+}
+
+// checkNew refuses a folder without checkpoints that holds files of the names
+// that a run writes, unless they are those of a start that failed: then
+// metrics.jsonl, which [trainer.begin] writes first, has no update.
+func checkNew(dir string) error {
+	folder := export.Folder(dir)
+	if exists(metricsPath(dir)) {
+		records, err := ReadMetrics(metricsPath(dir))
+		if err == nil && !slices.ContainsFunc(records, func(r Record) bool { return r.Step > 0 }) {
+			return nil
+		}
+	}
+	for _, path := range []string{metricsPath(dir), folder.Config(), folder.Tokenizer(), folder.Evaluation()} {
+		if exists(path) {
+			return fmt.Errorf("%s is there already, and a new run would replace it: choose another folder with -out, or move the file away", path)
+		}
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// whole reports a file that a run folder lacks.
+func whole(paths ...string) error {
+	for _, path := range paths {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("the run folder is not whole: %w: bring the file back, or begin a new run in another folder", err)
+		}
+	}
+	return nil
+}
+
 // claim takes the run folder for this process: a second one in the same
 // folder would mix its metrics and checkpoints with those of the first.
 func (t *trainer) claim() error {
@@ -25,12 +78,13 @@ func (t *trainer) claim() error {
 	return checkFolder(t.Options) // another process may have begun a run in the meantime
 }
 
-// begin makes a run of the folder.
+// begin makes a run of the folder. An empty metrics.jsonl comes first: with it
+// checkNew knows what is there as a start that failed, should this one fail.
 func (t *trainer) begin() error {
-	if err := t.task.Begin(t.Dir); err != nil {
+	if err := WriteMetrics(metricsPath(t.Dir), nil); err != nil {
 		return err
 	}
-	return WriteMetrics(metricsPath(t.Dir), nil)
+	return t.task.Begin(t.Dir)
 }
 
 // restore takes up a run where its last checkpoint left it.

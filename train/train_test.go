@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -333,6 +335,70 @@ func TestResumeNeedsTheFolderAsItWas(t *testing.T) {
 		}
 		fails(c, want)
 	}
+}
+
+// A new run replaces nothing that a start which failed has not left.
+func TestNewRunReplacesNothing(t *testing.T) {
+	c := tinyConfig(t)
+	c.Train.Steps, c.Train.EvalEvery = 2, 2
+	dir := filepath.Join(t.TempDir(), "run")
+	folder := export.Folder(dir)
+	attempt := func(resume bool, want string) {
+		t.Helper()
+		before := contentsOf(t, dir)
+		_, err := Run(context.Background(), c, Options{Dir: dir, Resume: resume, Cache: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ended with %v, want %q", err, want)
+		}
+		if after := contentsOf(t, dir); !maps.Equal(before, after) {
+			t.Errorf("after %q the folder holds other files or contents", want)
+		}
+	}
+	train(t, c, Options{Dir: dir})
+	remove := func(path string) {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(folder.Last())
+	for _, resume := range []bool{false, true} {
+		attempt(resume, "begin a new run from the best one by -from "+dir)
+	}
+	remove(folder.Best())
+	attempt(true, "has no checkpoint to resume from")
+	attempt(false, metricsPath(dir)+" is there already")
+	remove(metricsPath(dir))
+	attempt(false, folder.Config()+" is there already")
+	remove(folder.Config())
+	attempt(false, folder.Tokenizer()+" is there already")
+
+	// What a start leaves that is cut off before its first checkpoint.
+	if err := c.Write(folder.Config()); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteMetrics(metricsPath(dir), nil); err != nil {
+		t.Fatal(err)
+	}
+	train(t, c, Options{Dir: dir})
+}
+
+// contentsOf returns the files below a folder.
+func contentsOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		files[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 // A start that fails leaves no folder behind.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"strings"
 	"time"
 
@@ -134,31 +133,6 @@ func orNothing(f func(string, int64, int64)) func(string, int64, int64) {
 		return func(string, int64, int64) {}
 	}
 	return f
-}
-
-// checkFolder refuses to begin a run where one is, and to resume where none is.
-func checkFolder(o Options) error {
-	folder := export.Folder(o.Dir)
-	_, err := os.Stat(folder.Last())
-	switch {
-	case o.Resume && err != nil:
-		return fmt.Errorf("%s has no checkpoint to resume from: start the run without -resume", o.Dir)
-	case !o.Resume && err == nil:
-		return fmt.Errorf("%s: %w", o.Dir, ErrExists)
-	case !o.Resume:
-		return nil
-	}
-	return whole(metricsPath(o.Dir))
-}
-
-// whole reports a file that a run folder lacks.
-func whole(paths ...string) error {
-	for _, path := range paths {
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("the run folder is not whole: %w: bring the file back, or begin a new run in another folder", err)
-		}
-	}
-	return nil
 }
 
 // newTrainer takes the run folder, in which nothing that could fail is left to
