@@ -61,6 +61,9 @@ func (r *Run) Export(ctx context.Context, path string, o Options) (*Report, erro
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if err := r.checkPlace(path, Trefoil); err != nil {
+		return nil, err
+	}
 	m := r.emptyModel()
 	integers := r.Config.Quantization.Activations.Bits != schedule.Float && r.Calibration.N > 0
 	var bounds map[string]packed.Activation

@@ -135,9 +135,6 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer r.Close()
-	if sameFile(q.path, r.Checkpoint) {
-		return fmt.Errorf("-o %s is the checkpoint that is exported: choose another name", q.path)
-	}
 	shown := progress.New()
 	r.Progress = shown.Show
 	var errs []error
@@ -160,15 +157,6 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-func sameFile(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
 }
 
 // write writes one format, verifies it if that was asked for, and reports both.

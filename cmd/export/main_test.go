@@ -117,7 +117,7 @@ func TestSeveralFormats(t *testing.T) {
 	}
 	checkpoint := export.Folder(dir).Last()
 	err = run(t.Context(), []string{dir, "-format", "safetensors", "-o", checkpoint}, &out)
-	if err == nil || !strings.Contains(err.Error(), "is the checkpoint that is exported") {
+	if err == nil || !strings.Contains(err.Error(), "is a file of the run") {
 		t.Errorf("over the checkpoint: %v", err)
 	}
 	if err = run(t.Context(), []string{dir, "-format", "hf", "-o", filepath.Join(dir, "config.yaml")}, &out); err == nil || !strings.Contains(err.Error(), "is a file, and the format a folder") {
