@@ -84,7 +84,7 @@ func (m *Model) Write(ctx context.Context, dir string, o Options) error {
 			return err
 		}
 	}
-	if err := m.writeCheckpoint(ctx, folder, o); err != nil {
+	if err := m.writeCheckpoint(ctx, folder, c, o); err != nil {
 		return err
 	}
 	return c.Write(folder.Config()) // the last, for it makes the folder a run
@@ -140,8 +140,10 @@ func (m *Model) writeWindows(ctx context.Context, folder export.Folder, c config
 	})
 }
 
-func (m *Model) writeCheckpoint(ctx context.Context, folder export.Folder, o Options) error {
-	state, err := json.Marshal(export.State{Imported: filepath.Base(m.Path)})
+func (m *Model) writeCheckpoint(ctx context.Context, folder export.Folder, c config.Config, o Options) error {
+	state, err := json.Marshal(export.State{
+		Imported: filepath.Base(m.Path), Config: c.Text(), TokenizerSum: export.TokenizerSum(m.Tokenizer.JSON()),
+	})
 	if err != nil {
 		return err
 	}

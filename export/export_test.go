@@ -317,6 +317,37 @@ func TestBestCheckpointGoesFirst(t *testing.T) {
 	}
 }
 
+// A file in float32 that predicts otherwise than the graph did is refused: one
+// of the two is not of this run.
+func TestLossOfTheGraph(t *testing.T) {
+	dir := fakeRun(t)
+	r := load(t, dir)
+	report, err := r.Export(t.Context(), filepath.Join(dir, "m"), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tensors []safetensors.Tensor
+	for _, p := range r.Model.Parameters() {
+		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: r.Weights[p.Name]})
+	}
+	for _, c := range []struct {
+		off  float64
+		says string
+	}{{0, ""}, {1e-4, ""}, {-0.01, "is not the model that was trained"}, {0.01, "is not the model that was trained"}} {
+		state := map[string]string{StateKey: fmt.Sprintf(`{"step": 30, "val_loss": %v}`, report.DynamicLoss+c.off)}
+		writeTensors(t, Folder(dir).Best(), state, tensors)
+		_, err := load(t, dir).Export(t.Context(), filepath.Join(dir, "m"), options)
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("a loss of the graph that is %v off: %v", c.off, err)
+		}
+		half := options
+		half.Float = packed.Float16
+		if _, err := load(t, dir).Export(t.Context(), filepath.Join(dir, "m"), half); err != nil {
+			t.Errorf("half precision may predict otherwise: %v", err)
+		}
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	damage := func(name string, at func(n int) int) func(string) {
 		return func(dir string) {

@@ -90,6 +90,12 @@ func Open(dir string) (*Run, error) {
 	}
 	err = r.inCheckpoint(r.readState())
 	if err == nil {
+		err = r.intact()
+	}
+	if err == nil {
+		err = r.inCheckpoint(r.checkShapes())
+	}
+	if err == nil {
 		err = r.loadWindows()
 	}
 	if err != nil {
@@ -141,13 +147,18 @@ func (r *Run) inCheckpoint(err error) error {
 	return fmt.Errorf("%s: %w", r.Checkpoint, err)
 }
 
-// readState reads the state and checks the shapes of all parameters.
+// readState reads the state.
 func (r *Run) readState() error {
 	if state := r.checkpoint.Metadata(StateKey); state != "" {
 		if err := json.Unmarshal([]byte(state), &r.State); err != nil {
 			return fmt.Errorf("metadata %s: %w", StateKey, err)
 		}
 	}
+	return nil
+}
+
+// checkShapes checks the shapes of all parameters.
+func (r *Run) checkShapes() error {
 	for _, p := range r.Model.Parameters() {
 		shape, err := r.checkpoint.Shape(p.Name)
 		if err != nil {

@@ -97,6 +97,7 @@ func (t *trainer) restore() error {
 	if t.state, err = loadCheckpoint(last, t.graph.Parameters(), t.optimizer); err != nil {
 		return unreadable(err, t.Dir)
 	}
+	t.state.TokenizerSum = t.TokenizerSum // a checkpoint of an earlier version has none
 	if err := t.task.Seek(t.state.Sampler); err != nil {
 		return fmt.Errorf("%s: %w", last, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"trefoil/config"
@@ -103,6 +102,7 @@ func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	r.TokenizerSum = export.TokenizerSum(d.Tokenizer.JSON())
 	t, err := newTrainer(r, task, o)
 	if err != nil {
 		return Result{}, err
@@ -121,7 +121,7 @@ func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 // recipeOf returns the recipe of a run's configuration.
 func recipeOf(c config.Config) (Recipe, error) {
 	plan, err := c.Plan()
-	return Recipe{Name: c.Name, Train: c.Train, Plan: plan, Config: strings.Join(configLines(c), "\n")}, err
+	return Recipe{Name: c.Name, Train: c.Train, Plan: plan, Config: c.Text()}, err
 }
 
 func (t *trainer) result() Result {
@@ -140,7 +140,7 @@ func orNothing(f func(string, int64, int64)) func(string, int64, int64) {
 func newTrainer(r Recipe, task Task, o Options) (*trainer, error) {
 	t := &trainer{Options: o, Recipe: r, task: task, graph: task.Graph(), rate: r.Train.LearningRate()}
 	t.state.BestLoss = math.Inf(1)
-	t.state.Config = r.Config
+	t.state.Config, t.state.TokenizerSum = r.Config, r.TokenizerSum
 	t.optimizer = NewOptimizer(r.Train, t.graph.Parameters())
 	t.gradients = newGradients(t.graph.Parameters(), r.Train.Accumulate)
 	err := t.claim()
