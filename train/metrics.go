@@ -43,6 +43,42 @@ func (r Record) heldOut() float64 {
 	return orNaN(r.ValLoss)
 }
 
+// sinceEvaluation returns the last of some records with the mean training loss
+// and speed of all since the evaluation before it.
+func sinceEvaluation(records []Record) Record {
+	last := records[len(records)-1]
+	first := len(records) - 1
+	for first > 0 && records[first-1].ValLoss == nil {
+		first--
+	}
+	if first == 0 {
+		return last
+	}
+	var loss, seconds float64 // loss: sum over updates
+	var steps int
+	var tokens int64
+	for i := first; i < len(records); i++ {
+		r, before := records[i], records[i-1]
+		if r.TrainLoss != nil {
+			loss += *r.TrainLoss * float64(r.Step-before.Step)
+			steps += r.Step - before.Step
+		}
+		if r.TokensPerSecond != nil && *r.TokensPerSecond > 0 {
+			seconds += float64(r.Tokens-before.Tokens) / *r.TokensPerSecond
+			tokens += r.Tokens - before.Tokens
+		}
+	}
+	if steps > 0 {
+		loss /= float64(steps)
+		last.TrainLoss = &loss
+	}
+	if seconds > 0 {
+		speed := float64(tokens) / seconds
+		last.TokensPerSecond = &speed
+	}
+	return last
+}
+
 // orNaN returns what was measured, NaN if nothing was.
 func orNaN(value *float64) float64 {
 	if value == nil {

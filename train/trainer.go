@@ -20,8 +20,8 @@ type Options struct {
 	Cache  string // folder of the token cache; "" for the user's own
 
 	// Prepare is told how far reading and encoding the corpus is, Ready what
-	// will be trained, Step each update, and Evaluated each evaluation. All
-	// may be nil.
+	// will be trained, Step each update, and Evaluated each evaluation, with
+	// training loss and speed since the one before. All may be nil.
 	Prepare   func(stage string, done, total int64)
 	Ready     func(Plan)
 	Step      func(step, steps int)
@@ -317,7 +317,7 @@ func (t *trainer) evaluate() error {
 		return err
 	}
 	if t.Evaluated != nil {
-		t.Evaluated(r)
+		t.Evaluated(sinceEvaluation(t.records))
 	}
 	return nil
 }
