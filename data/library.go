@@ -125,7 +125,7 @@ func checkModel(text json.RawMessage) (unknown int64, err error) {
 
 func (c *libraryCoder) encode(dst []int32, text []byte) ([]int32, error) {
 	if !utf8.Valid(text) {
-		return dst, errors.New("the text is not valid UTF-8, which this tokenizer needs: use one of kind byte or bpe")
+		return dst, errors.New("the text is not valid UTF-8, which this tokenizer needs: leave such bytes out, or train with data.tokenizer.kind byte or bpe")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -193,9 +194,37 @@ func (q *request) write(ctx context.Context, r *export.Run, f export.Format, pat
 	return nil
 }
 
+// examplePrompt is a prompt that the model can read, and of a kind that it has
+// learned if the run has text.
 func examplePrompt(r *export.Run) string {
-	if r.Config.Data.Path == data.GoSource && r.Heldout.N > 0 { // text that it has seen
-		return "func "
+	prompts := []string{"The ", "the "}
+	t, err := data.ParseTokenizer(r.Tokenizer)
+	if err != nil {
+		return prompts[0]
 	}
-	return "The "
+	if r.Heldout.N > 0 {
+		first := r.Heldout.Tokens[:len(r.Heldout.Tokens)/r.Heldout.N]
+		prompts = append([]string{firstWords(t.Decode(first))}, prompts...)
+		if r.Config.Data.Path == data.GoSource {
+			prompts = append([]string{"func "}, prompts...)
+		}
+	}
+	for _, p := range prompts {
+		if p != "" && t.Check([]byte(p)) == nil {
+			return p
+		}
+	}
+	return prompts[0]
+}
+
+// words are up to three words with one space between them: what no shell takes
+// for more than text.
+var words = regexp.MustCompile(`[\pL\pM\pN]+(?: [\pL\pM\pN]+){0,2}`)
+
+// firstWords returns the first words of a text, of a whole line if there is one.
+func firstWords(text []byte) string {
+	if _, rest, ok := bytes.Cut(text, []byte("\n")); ok && words.Match(rest) {
+		text = rest
+	}
+	return string(words.Find(text))
 }

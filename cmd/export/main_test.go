@@ -11,6 +11,7 @@ import (
 
 	"trefoil/arch"
 	"trefoil/convert"
+	"trefoil/data"
 	"trefoil/export"
 	"trefoil/internal/command"
 	"trefoil/quant/packed"
@@ -125,6 +126,43 @@ func TestSeveralFormats(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{dir, "-format", "hf,safetensors", "-o", "x"}, &out); !errors.As(err, new(command.UsageError)) {
 		t.Errorf("one place for two formats: %v", err)
+	}
+}
+
+// The prompt that is suggested is of the run's text, in characters that its
+// tokenizer has.
+func TestExamplePrompt(t *testing.T) {
+	for text, want := range map[string]string{
+		"nd of it\n  to be, or not to be\nthat": "to be",
+		"über $(rm) allem":                      "über",
+		"of $5\n$$\n":                           "of",
+		"日本語 テスト\n":                             "日本語 テスト",
+		"?!\n":                                  "",
+	} {
+		if got := firstWords([]byte(text)); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "lower.txt")
+	if err := os.WriteFile(path, []byte(strings.Repeat("to be or not\n", 20)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := data.DefaultConfig()
+	c.Path, c.Tokenizer.Kind = path, data.Char
+	d, err := data.Open(t.Context(), c, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	r := &export.Run{Tokenizer: d.Tokenizer.JSON()}
+	ids := d.Tokenizer.Encode(nil, []byte("ot\nto be or n"))
+	r.Heldout = export.Windows{Tokens: append(ids, ids...), N: 2}
+	if got := examplePrompt(r); got != "to be or" {
+		t.Errorf("prompt %q of lower-case text, want its words", got)
+	}
+	r.Config.Data.Path = data.GoSource // the tokenizer has no f, so "func " would fail
+	if got := examplePrompt(r); got != "to be or" {
+		t.Errorf("prompt %q, want one that the tokenizer can read", got)
 	}
 }
 
