@@ -313,7 +313,7 @@ func (t *trainer) evaluate() error {
 	if err := t.save(); err != nil {
 		return err
 	}
-	if err := DrawCurves(t.Dir, t.Name, t.records); err != nil {
+	if err := DrawCurves(t.Dir, t.Name, t.Train, t.records); err != nil {
 		return err
 	}
 	if t.Evaluated != nil {
