@@ -146,10 +146,12 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 			path = r.DefaultPath(f, q.options)
 		}
 		var report bytes.Buffer
-		err := q.write(ctx, r, f, path, &report)
+		err := q.write(ctx, r, f, path, &report, command.Columns(stdout))
 		shown.Clear()
 		if report.Len() > 0 {
-			fmt.Fprint(stdout, gap, &report)
+			if _, err := fmt.Fprint(stdout, gap, &report); err != nil {
+				return fmt.Errorf("%s was written, but not its report: %w", path, err)
+			}
 			gap = "\n"
 		}
 		if ctx.Err() != nil {
@@ -160,14 +162,15 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// write writes one format, verifies it if that was asked for, and reports both.
-func (q *request) write(ctx context.Context, r *export.Run, f export.Format, path string, w io.Writer) error {
+// write writes one format, verifies it if that was asked for, and reports both
+// to w, for a terminal of so many columns.
+func (q *request) write(ctx context.Context, r *export.Run, f export.Format, path string, w io.Writer, columns int) error {
 	if f == export.Trefoil {
 		report, err := r.Export(ctx, path, q.options)
 		if err != nil {
 			return err
 		}
-		if err := write(w, report); err != nil {
+		if err := write(w, report, columns); err != nil {
 			return err
 		}
 	} else {

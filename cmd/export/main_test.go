@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"trefoil/arch"
 	"trefoil/convert"
@@ -41,7 +42,7 @@ func sample() *export.Report {
 
 func TestReport(t *testing.T) {
 	var out bytes.Buffer
-	if err := errors.Join(write(&out, sample()), writeNext(&out, sample().Path, "func ")); err != nil {
+	if err := errors.Join(write(&out, sample(), 0), writeNext(&out, sample().Path, "func ")); err != nil {
 		t.Fatal(err)
 	}
 	const golden = "testdata/report.txt"
@@ -59,11 +60,55 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// On a terminal of usual width no line is wrapped, and what matters most stays on
+// a narrow one.
+func TestReportFitsTheTerminal(t *testing.T) {
+	r := sample()
+	r.Layers[2].Name = "blocks.10.attention.q"
+	for _, columns := range []int{120, 80, 60} {
+		var out bytes.Buffer
+		if err := write(&out, r, columns); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+				t.Errorf("%d columns: a line of %d: %q", columns, n, line)
+			}
+		}
+		if full := strings.Contains(out.String(), "input up to"); full != (columns > 80) || !strings.Contains(out.String(), "13,108") || !strings.Contains(out.String(), "2.10500") {
+			t.Errorf("%d columns:\n%s", columns, &out)
+		}
+	}
+}
+
+// That the report could not be written is an error.
+func TestFailedReport(t *testing.T) {
+	m, err := convert.Open("../../convert/testdata/llama", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := m.Write(t.Context(), dir, convert.Options{Name: "llama"}); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no space")
+	for _, f := range []string{"trefoil", "safetensors"} {
+		if err := run(t.Context(), []string{dir, "-format", f}, failing{full}); !errors.Is(err, full) {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
 func TestReportOfAFloatRun(t *testing.T) {
 	r := sample()
 	r.StaticAbsMaxLoss, r.StaticPercentileLoss, r.GraphLoss, r.Float = nil, nil, 0, packed.Float16
 	var out bytes.Buffer
-	if err := write(&out, r); err != nil {
+	if err := write(&out, r, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, without := range []string{"static", "training graph", "with -float", "NaN", "Inf"} {

@@ -13,7 +13,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"trefoil/config"
 	"trefoil/internal/command"
@@ -36,7 +35,7 @@ type reporter struct {
 
 // watch trains and reports.
 func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Options) error {
-	r := &reporter{out: stdout, dir: o.Dir, columns: columnsOf(os.Stderr), seen: map[string]bool{}}
+	r := &reporter{out: stdout, dir: o.Dir, columns: command.Columns(os.Stderr), seen: map[string]bool{}}
 	if r.columns < narrowest {
 		r.columns = 0
 	}
@@ -63,16 +62,6 @@ func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Optio
 func saved(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "checkpoints", "last.safetensors"))
 	return err == nil
-}
-
-// columnsOf returns the width of a terminal, 0 if w is none.
-func columnsOf(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
-			return columns
-		}
-	}
-	return 0
 }
 
 // A bar with its longest description and no details takes narrowest columns,
@@ -160,7 +149,7 @@ func (r *reporter) ready(p train.Plan) {
 	case p.Step > 0:
 		fmt.Fprintf(r.out, "continuing after step %d\n", p.Step)
 	}
-	r.table = newTable(columnsOf(r.out), r.float)
+	r.table = newTable(command.Columns(r.out), r.float)
 	fmt.Fprintln(r.out, r.table.header())
 	if r.columns > 0 {
 		r.first = p.Step // a bar that began with the steps of earlier would count them into its rate

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+
+	"trefoil/internal/command"
 )
 
 const (
@@ -31,11 +32,7 @@ type Progress struct {
 
 // New shows progress on standard error.
 func New() *Progress {
-	p := &Progress{out: os.Stderr, now: time.Now}
-	if columns, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
-		p.columns = columns
-	}
-	return p
+	return &Progress{out: os.Stderr, columns: command.Columns(os.Stderr), now: time.Now}
 }
 
 // Show tells that done of total units of a stage are done. A unit is "bytes",
