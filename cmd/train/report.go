@@ -16,6 +16,7 @@ import (
 
 	"trefoil/config"
 	"trefoil/internal/command"
+	"trefoil/internal/progress"
 	"trefoil/train"
 )
 
@@ -71,14 +72,17 @@ const (
 	detailed  = 76
 )
 
-// newBar makes a bar that fits the terminal: a narrow one has no details.
+// newBar makes a bar that fits the terminal: a narrow one has no details. It
+// appears when it knows its rate.
 func (r *reporter) newBar(total int64, description string, details ...progressbar.Option) *progressbar.ProgressBar {
-	options := []progressbar.Option{progressbar.OptionSetDescription(description), progressbar.OptionSetWriter(os.Stderr),
+	options := []progressbar.Option{progressbar.OptionSetDescription(description), progressbar.OptionSetWriter(progress.Patient(os.Stderr)),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(r.columns >= detailed)}
 	if r.columns >= detailed {
 		options = append(options, details...)
 	}
-	return progressbar.NewOptions64(total, options...)
+	bar := progressbar.NewOptions64(total, options...)
+	bar.StartWithoutRender()
+	return bar
 }
 
 // prepare shows how far reading and encoding the corpus is. Without a total
@@ -173,8 +177,12 @@ func (r *reporter) evaluated(e train.Record) {
 		r.bar.Clear()
 	}
 	fmt.Fprintln(r.out, r.table.row(e))
-	if r.bar != nil {
+	switch {
+	case r.bar == nil:
+	case e.Step > r.first:
 		r.bar.RenderBlank()
+	default: // the rate of steps begins here, and is not known yet
+		r.bar.Reset()
 	}
 }
 

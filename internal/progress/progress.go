@@ -63,7 +63,7 @@ func (p *Progress) Show(stage, unit string, done, total int64) {
 
 func (p *Progress) newBar(unit string, total int64) *progressbar.ProgressBar {
 	options := []progressbar.Option{
-		progressbar.OptionSetWriter(patient{p}), progressbar.OptionSetDescription(p.stage), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetWriter(patient{p.out, p.now, p.began}), progressbar.OptionSetDescription(p.stage), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(p.columns >= wideEnough),
 	}
 	switch {
@@ -84,13 +84,20 @@ func (p *Progress) Clear() {
 	p.bar, p.stage = nil, ""
 }
 
-// A patient writer writes what a bar draws once its stage has lasted a while:
-// the bar itself must see all of the stage, to know its rate.
-type patient struct{ p *Progress }
+// Patient returns a writer that swallows what is written in its first half
+// second. A bar that draws on it takes no room for work that is over sooner, and
+// has seen enough by then to know its rate: it must see all of the work.
+func Patient(out io.Writer) io.Writer { return patient{out, time.Now, time.Now()} }
 
-func (w patient) Write(b []byte) (int, error) {
-	if w.p.now().Sub(w.p.began) < barAfter {
+type patient struct {
+	out   io.Writer
+	now   func() time.Time
+	began time.Time
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	if p.now().Sub(p.began) < barAfter {
 		return len(b), nil
 	}
-	return w.p.out.Write(b)
+	return p.out.Write(b)
 }
