@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,20 @@ func TestTrains(t *testing.T) {
 	err := run(context.Background(), args, &out)
 	if err == nil || !strings.Contains(err.Error(), "-resume") {
 		t.Errorf("a second run in the folder: %v", err)
+	}
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	for want, args := range map[string][]string{
+		"\nstopped before training began; no run was written\n":        append(slices.Clone(args), "-out", filepath.Join(dir, "never")),
+		"\nstopped before training went on, the run is as it was; con": {"-resume", filepath.Join(dir, "run")},
+	} {
+		out.Reset()
+		if err := run(stopped, args, &out); !errors.Is(err, context.Canceled) || !strings.Contains(out.String(), want) {
+			t.Errorf("%q: %v, want %q in\n%s", args, err, want, &out)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "never")); err == nil {
+		t.Error("a run that was stopped before it began is there")
 	}
 	out.Reset()
 	err = run(context.Background(), []string{"-resume", filepath.Join(dir, "run")}, &out)

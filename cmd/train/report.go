@@ -27,6 +27,7 @@ type reporter struct {
 	dir     string
 	columns int  // of the terminal that standard error is; 0 for none, or one too narrow for a bar
 	float   bool // nothing is quantized
+	begun   bool // the text has been read, and training begins
 	table   table
 	bar     *progressbar.ProgressBar
 	first   int // step before the bar's
@@ -46,6 +47,12 @@ func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Optio
 	switch {
 	case errors.Is(err, train.ErrExists):
 		return fmt.Errorf("%w: continue it with -resume %s, choose another folder with -out, or delete it", err, o.Dir)
+	case errors.Is(err, context.Canceled) && !r.begun && o.Resume:
+		fmt.Fprintf(stdout, "\nstopped before training went on, the run is as it was; continue with\n  go run ./cmd/train -resume %s\n", o.Dir)
+		return err
+	case errors.Is(err, context.Canceled) && !r.begun:
+		fmt.Fprintln(stdout, "\nstopped before training began; no run was written")
+		return err
 	case errors.Is(err, context.Canceled) && saved(o.Dir):
 		fmt.Fprintf(stdout, "\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", result.Step, c.Train.Steps, o.Dir)
 		return err
@@ -122,6 +129,7 @@ func (r *reporter) endBar() {
 
 func (r *reporter) ready(p train.Plan) {
 	r.endBar()
+	r.begun = true
 	d, m, t, q := p.Data, p.Config.Model, p.Config.Train, p.Config.Quantization
 	r.float = !q.Quantizes()
 	for _, w := range d.Warnings {
