@@ -1,12 +1,15 @@
 package train
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"trefoil/export"
+	"trefoil/internal/safetensors"
 )
 
 func metricsPath(dir string) string { return filepath.Join(dir, "metrics.jsonl") }
@@ -106,5 +109,46 @@ func (t *trainer) restore() error {
 	}
 	// What was recorded after the checkpoint will happen again.
 	t.records = slices.DeleteFunc(t.records, func(r Record) bool { return r.Step > t.state.Step })
+	if err := t.checkRecords(); err != nil {
+		return err
+	}
+	if err := checkBest(export.Folder(t.Dir).Best()); err != nil {
+		return err
+	}
 	return WriteMetrics(metricsPath(t.Dir), t.records)
+}
+
+// checkRecords reports a step up to the checkpoint's whose record is not there.
+func (t *trainer) checkRecords() error {
+	i := 0
+	for step := 0; step <= t.state.Step; step++ {
+		if !t.evaluatesAt(step) && step%t.recordEvery() != 0 {
+			continue
+		}
+		if i == len(t.records) || t.records[i].Step != step {
+			return fmt.Errorf("%s: the record of step %d is missing: bring the file back, or begin a new run from the best checkpoint: -from %s", metricsPath(t.Dir), step, t.Dir)
+		}
+		i++
+	}
+	if i < len(t.records) {
+		return fmt.Errorf("%s: the record of step %d is not one of the run's: bring the file back, or begin a new run from the best checkpoint: -from %s", metricsPath(t.Dir), t.records[i].Step, t.Dir)
+	}
+	return nil
+}
+
+// checkBest reports a best checkpoint that is damaged: the run may not make a
+// better one, and it is what will be exported.
+func checkBest(path string) error {
+	f, err := safetensors.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the last one is exported then
+	}
+	if err == nil {
+		defer f.Close()
+		if err = f.Verify(); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return fmt.Errorf("%w: bring the file back, or delete it to go on without: the last checkpoint is exported until there is a better one", err)
 }

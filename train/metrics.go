@@ -105,6 +105,9 @@ func OpenMetrics(path string) (*MetricsWriter, error) {
 // Append writes a record as one line.
 func (m *MetricsWriter) Append(r Record) error { return writeRecord(m.file, r) }
 
+// Sync makes what was appended survive a loss of power.
+func (m *MetricsWriter) Sync() error { return m.file.Sync() }
+
 // Close closes the file.
 func (m *MetricsWriter) Close() error { return m.file.Close() }
 
@@ -129,7 +132,8 @@ func writeRecord(w io.Writer, r Record) error {
 	return err
 }
 
-// ReadMetrics reads a metrics file. A last line without an end, which a crash
+// ReadMetrics reads a metrics file. A line with a field that is not a record's is
+// an error. A last line without an end, which a crash
 // in the middle of a write leaves, is passed over if it is not a record.
 func ReadMetrics(path string) ([]Record, error) {
 	text, err := os.ReadFile(path)
@@ -144,7 +148,9 @@ func ReadMetrics(path string) ([]Record, error) {
 			continue
 		}
 		var r Record
-		switch err := json.Unmarshal(line, &r); {
+		strict := json.NewDecoder(bytes.NewReader(line))
+		strict.DisallowUnknownFields()
+		switch err := strict.Decode(&r); {
 		case err == nil:
 			records = append(records, r)
 		case ended:

@@ -321,6 +321,31 @@ func TestResumeNeedsTheFolderAsItWas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	best, metrics := export.Folder(dir).Best(), metricsPath(dir)
+	for want, change := range map[string]struct {
+		path string
+		make func(good []byte) []byte
+	}{
+		"metrics.jsonl: the record of step 0 is missing":           {metrics, func([]byte) []byte { return nil }},
+		"metrics.jsonl: the record of step 2 is missing":           {metrics, func(b []byte) []byte { return b[:bytes.Index(b, []byte(`{"step":2`))] }},
+		"metrics.jsonl: the record of step 1 is missing":           {metrics, func(b []byte) []byte { return bytes.Replace(b, []byte(`"step":1,`), []byte(`"step":0,`), 1) }},
+		`metrics.jsonl:2: is not a record: json: unknown field "s`: {metrics, func(b []byte) []byte { return bytes.Replace(b, []byte(`"step":1,`), []byte(`"stup":1,`), 1) }},
+		"best.safetensors: tensor ":                                {best, func(b []byte) []byte { b[len(b)-2] ^= 4; return b }},
+	} {
+		good, err := os.ReadFile(change.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(b []byte) {
+			t.Helper()
+			if err := os.WriteFile(change.path, b, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(change.make(slices.Clone(good)))
+		fails(c, want)
+		write(good)
+	}
 	tokenizer := export.Folder(dir).Tokenizer()
 	good, err := os.ReadFile(tokenizer)
 	if err != nil {

@@ -193,7 +193,7 @@ func (t *trainer) run(ctx context.Context) error {
 			t.Step(t.state.Step, steps)
 		}
 		switch {
-		case t.state.Step%t.Train.EvalEvery == 0 || t.state.Step == steps:
+		case t.evaluatesAt(t.state.Step):
 			if err := t.evaluate(); err != nil {
 				return err
 			}
@@ -204,6 +204,11 @@ func (t *trainer) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// evaluatesAt tells whether the network is evaluated after so many updates.
+func (t *trainer) evaluatesAt(step int) bool {
+	return step%t.Train.EvalEvery == 0 || step == t.Train.Steps
 }
 
 // recordEvery is the number of updates behind one line of metrics.
@@ -348,8 +353,12 @@ func (t *trainer) record(r Record) error {
 	return t.metrics.Append(r)
 }
 
-// save writes the checkpoint from which the run can continue.
+// save writes the checkpoint from which the run can continue, after the records
+// up to it.
 func (t *trainer) save() error {
+	if err := t.metrics.Sync(); err != nil {
+		return err
+	}
 	t.state.Sampler, t.state.OptimizerSteps = t.task.Position(), t.optimizer.steps
 	return saveCheckpoint(export.Folder(t.Dir).Last(), t.state, t.graph.Parameters(), t.optimizer)
 }
