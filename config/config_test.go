@@ -166,10 +166,10 @@ quantization:
 func TestParseRefusesWhatFitsNowhere(t *testing.T) {
 	_, err := Parse("run.yaml", []byte("model: {dim: 1048576, ff: 1048576}\ntrain:\n  batch: 1000000"))
 	wantLines(t, err,
-		`run.yaml:1: model: 26388297940992 parameters are more than 17179869184: use a smaller dim, ff or layers`,
-		`run.yaml:3: train.batch: 1000000 sequences of 256 tokens are more than 16777216 in one pass: use a smaller batch and train.accumulate`)
+		`run.yaml:1: model: 26,388,297,940,992 parameters are more than 17,179,869,184: use a smaller dim, ff or layers`,
+		`run.yaml:3: train.batch: 1,000,000 sequences of 256 tokens are more than 16,777,216 in one pass: use a smaller batch and train.accumulate`)
 	_, err = Parse("run.yaml", nil, "train.eval_batches=16777216")
-	wantLines(t, err, `-set train.eval_batches=16777216: 16777216 batches of 2048 tokens are more than 1073741824: use fewer`)
+	wantLines(t, err, `-set train.eval_batches=16777216: 16,777,216 batches of 2,048 tokens are more than 1,073,741,824: use fewer`)
 }
 
 // What can be read is checked too when something else cannot, but not what

@@ -226,3 +226,22 @@ func FuzzParseTokenizer(f *testing.F) {
 		}
 	})
 }
+
+// What is wrong with a tokenizer.json is told in its own terms.
+func TestErrorsNameFieldsOfTheFile(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"added_tokens":[3],"model":{}}`:            "not a tokenizer.json: byte 18: added_tokens is a number, which it cannot be",
+		`{"added_tokens":[{"id":"one"}],"model":{}}`: "added_tokens.id is a string, which it cannot be",
+		`{"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"model":{"type":"BPE","merges":5}}`: "merges is a number, which it cannot be",
+		`{"model":{"type":"WordPiece"}}`: "model.vocab: it is missing",
+		`{"model":`:                      "byte 9: unexpected end of JSON input",
+	} {
+		_, err := ParseTokenizer([]byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if _, err := LoadTokenizer("nope.json"); err == nil || !strings.Contains(err.Error(), "give the path of a tokenizer.json") {
+		t.Errorf("a missing file: %v", err)
+	}
+}

@@ -362,12 +362,12 @@ func TestLoadErrors(t *testing.T) {
 	}
 	end := func(n int) int { return n - 1 }
 	for says, change := range map[string]func(dir string){
-		"is not the folder of a run":                           func(dir string) { os.Remove(filepath.Join(dir, "config.yaml")) },
-		"tokenizer.json":                                       func(dir string) { os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("{"), 0o644) },
-		"checkpoints holds no checkpoint: train with":          func(dir string) { os.RemoveAll(filepath.Join(dir, "checkpoints")) },
-		"header: its checksum":                                 damage("checkpoints/last.safetensors", func(int) int { return 300 }),
-		"evaluation.safetensors: tensor heldout: its checksum": damage("evaluation.safetensors", end),
-		"evaluation.safetensors: no such file":                 func(dir string) { os.Remove(filepath.Join(dir, "evaluation.safetensors")) },
+		"is not the folder of a run":                  func(dir string) { os.Remove(filepath.Join(dir, "config.yaml")) },
+		"tokenizer.json":                              func(dir string) { os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("{"), 0o644) },
+		"checkpoints holds no checkpoint: train with": func(dir string) { os.RemoveAll(filepath.Join(dir, "checkpoints")) },
+		"header: its checksum does not match: the file is damaged: bring the file back, or train anew":                      damage("checkpoints/last.safetensors", func(int) int { return 300 }),
+		"evaluation.safetensors: tensor heldout: its checksum does not match: the file is damaged: bring the file back, or": damage("evaluation.safetensors", end),
+		"evaluation.safetensors: no such file": func(dir string) { os.Remove(filepath.Join(dir, "evaluation.safetensors")) },
 		"tensor heldout: shape is [1 5], want [n, 17]": func(dir string) {
 			writeTensors(t, filepath.Join(dir, "evaluation.safetensors"), nil, []safetensors.Tensor{
 				{Name: "calibration", Shape: []int{1, 17}, Data: make([]int32, 17)}, {Name: "heldout", Shape: []int{1, 5}, Data: make([]int32, 5)},

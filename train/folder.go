@@ -30,7 +30,10 @@ func checkFolder(o Options) error {
 	case last:
 		return fmt.Errorf("%s: %w", o.Dir, ErrExists)
 	}
-	return checkNew(o.Dir)
+	if err := checkNew(o.Dir); err != nil {
+		return err
+	}
+	return checkPlace(o.Dir)
 }
 
 // checkNew refuses a folder without checkpoints that holds files of the names
@@ -48,6 +51,29 @@ func checkNew(dir string) error {
 		if exists(path) {
 			return fmt.Errorf("%s is there already, and a new run would replace it: choose another folder with -out, or move the file away", path)
 		}
+	}
+	return nil
+}
+
+// checkPlace reports a run folder that cannot be made, before the text is read.
+func checkPlace(dir string) error {
+	at := filepath.Clean(dir)
+	info, err := os.Stat(at)
+	for errors.Is(err, fs.ErrNotExist) && filepath.Dir(at) != at {
+		at = filepath.Dir(at)
+		info, err = os.Stat(at)
+	}
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is a file", at)
+	}
+	if err == nil {
+		var probe string
+		if probe, err = os.MkdirTemp(at, ".trefoil-*"); err == nil {
+			err = os.Remove(probe)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("the run folder %s cannot be made: %w: choose another place", dir, err)
 	}
 	return nil
 }

@@ -440,6 +440,22 @@ func TestFailedStart(t *testing.T) {
 	}
 }
 
+// A place where no folder can be is told before the text is read.
+func TestNoPlaceForTheRun(t *testing.T) {
+	c := tinyConfig(t)
+	for _, dir := range []string{c.Data.Path, filepath.Join(c.Data.Path, "x", "y")} {
+		read := false
+		_, err := Run(context.Background(), c, Options{Dir: dir, Cache: t.TempDir(), Prepare: func(string, int64, int64) { read = true }})
+		if want := dir + " cannot be made: "; err == nil || !strings.Contains(err.Error(), want) || read {
+			t.Errorf("%v, want %q; the text was read: %v", err, want, read)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	if err := checkPlace(dir); err != nil || exists(filepath.Dir(dir)) {
+		t.Errorf("%v, and a folder was left: %v", err, exists(filepath.Dir(dir)))
+	}
+}
+
 // A run that was stopped before its first update has one record of step 0.
 func TestResumeFromTheStart(t *testing.T) {
 	c := tinyConfig(t)
