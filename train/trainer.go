@@ -83,6 +83,11 @@ func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 			return Result{}, err
 		}
 	}
+	if most, ok := availableMemory(); ok {
+		if err := fitsMemory(c, most); err != nil {
+			return Result{}, err
+		}
+	}
 	d, err := data.Open(ctx, c.Data, o.Cache, orNothing(o.Prepare))
 	if err != nil {
 		return Result{}, err
