@@ -394,8 +394,8 @@ func TestDoubtfulTextIsReported(t *testing.T) {
 		}
 	}
 	cfg := configOf(filepath.Join(root, "a.txt"), Byte)
-	cfg.Include = []string{"*.txt"}
-	if d := open(t, cfg, t.TempDir()); len(d.Warnings) != 2 || !strings.Contains(d.Warnings[1], "data.include is not used") {
+	cfg.Include, cfg.Field = []string{"*.txt"}, "body"
+	if d := open(t, cfg, t.TempDir()); len(d.Warnings) != 3 || !strings.Contains(d.Warnings[1], "data.include is not used") || !strings.Contains(d.Warnings[2], "data.field is not used") {
 		t.Errorf("warnings %q", d.Warnings)
 	}
 }

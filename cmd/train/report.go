@@ -15,6 +15,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"trefoil/config"
+	"trefoil/data"
 	"trefoil/internal/command"
 	"trefoil/internal/progress"
 	"trefoil/train"
@@ -134,6 +135,9 @@ func (r *reporter) ready(p train.Plan) {
 	r.float = !q.Quantizes()
 	for _, w := range d.Warnings {
 		fmt.Fprintln(r.out, "note:", w)
+	}
+	if k := p.Config.Data.Tokenizer; k.Kind != data.BPE && k.Vocab != config.Default().Data.Tokenizer.Vocab {
+		fmt.Fprintf(r.out, "note: data.tokenizer.vocab is not used: it is of the kind bpe, and data.tokenizer.kind is %s\n", k.Kind)
 	}
 	switch {
 	case t.Warmup > t.Steps:
