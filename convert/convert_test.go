@@ -138,6 +138,14 @@ func TestText(t *testing.T) {
 	if err := open(t, llama).Write(t.Context(), r.Dir, Options{Name: "x"}); !errors.Is(err, ErrExists) {
 		t.Errorf("a second import into one folder: %v", err)
 	}
+	other := export.Folder(t.TempDir())
+	if err := os.WriteFile(other.Tokenizer(), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err = open(t, llama).Write(t.Context(), string(other), Options{Name: "x"})
+	if b, _ := os.ReadFile(other.Tokenizer()); err == nil || !strings.Contains(err.Error(), other.Tokenizer()+" is there already") || string(b) != "{}" {
+		t.Errorf("an import over the tokenizer of another model: %v", err)
+	}
 }
 
 // memory is a source of tensors in memory.
