@@ -166,10 +166,10 @@ quantization:
 func TestParseRefusesWhatFitsNowhere(t *testing.T) {
 	_, err := Parse("run.yaml", []byte("model: {dim: 1048576, ff: 1048576}\ntrain:\n  batch: 1000000"))
 	wantLines(t, err,
-		`run.yaml:1: model: 26388297940992 parameters are more than 17179869184: use a smaller dim, ff or layers`,
-		`run.yaml:3: train.batch: 1000000 sequences of 256 tokens are more than 16777216 in one pass: use a smaller batch and train.accumulate`)
+		`run.yaml:1: model: 26,388,297,940,992 parameters are more than 17,179,869,184: use a smaller dim, ff or layers`,
+		`run.yaml:3: train.batch: 1,000,000 sequences of 256 tokens are more than 16,777,216 in one pass: use a smaller batch and train.accumulate`)
 	_, err = Parse("run.yaml", nil, "train.eval_batches=16777216")
-	wantLines(t, err, `-set train.eval_batches=16777216: 16777216 batches of 2048 tokens are more than 1073741824: use fewer`)
+	wantLines(t, err, `-set train.eval_batches=16777216: 16,777,216 batches of 2,048 tokens are more than 1,073,741,824: use fewer`)
 }
 
 // What can be read is checked too when something else cannot, but not what
@@ -260,7 +260,7 @@ func TestSetReportsAllMistakes(t *testing.T) {
 		`-set steps.x=1: steps is not a field: did you mean train.steps?`,
 		`-set train.steps.x=1: train.steps has no fields: give it a value of its own`,
 		`-set name=[: the value is not YAML: line 1: did not find expected node content`,
-		`-set name=: nothing is not a text: put it in quotes`,
+		`-set name=: nothing is not a text: give one, or leave the field out`,
 		`-set seed=1: 2: a mapping is not a whole number, 0 or more`,
 		`-set quantization.phases[2].share=1: quantization.phases[2] is not an element of a list: set the whole list, as quantization.phases=[...]`,
 		`-set quantization.phases[x=1: quantization.phases[x is not an element of a list: set the whole list, as quantization.phases=[...]`,
@@ -286,10 +286,36 @@ func TestSetBlamesItself(t *testing.T) {
 		"train.batch=99999999":             "99999999 is too large: use at most",
 		"quantization.phases.0.share=0.5":  "quantization.phases is a list: name an element in brackets, as quantization.phases[0].share",
 		"quantization.phases.share=0.5":    "as quantization.phases[0].share",
+		"quantization.weights=1.58":        "1.58 is not a mapping: name a field: -set quantization.weights.bits=1.58",
+		"data.tokenizer=byte":              `"byte" is not a mapping: name a field: -set data.tokenizer.kind=byte`,
+		"data=t.txt":                       `"t.txt" is not a mapping: name a field: -set data.path=t.txt`,
+		"model=[1]":                        "a list is not a mapping: indent its fields",
+		"path=t.txt":                       "path is not a field: did you mean data.path or data.tokenizer.path?",
+		"train.warmup=010":                 "010 begins with a 0, which makes it octal in YAML: leave the 0 out",
+		"train.lr=00.1":                    "00.1 begins with a 0",
 	} {
 		c, prefix := Default(), "-set "+assignment+": "
 		if err := c.Set(assignment); err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got  %v\nwant %s%s", err, prefix, want)
+		}
+	}
+}
+
+// Too few steps for a phase are blamed on the steps, not on phases that no one
+// gave.
+func TestTooFewStepsForThePhases(t *testing.T) {
+	const reason = "quantization.phases[0].share: 0.3 of 1 step is less than one step: raise the share, train for more steps, or leave the phases out (quantization.phases=[])"
+	c := Default()
+	wantLines(t, c.Set("train.steps=1", "name=a", "train.batch=2"), "-set train.steps=1: "+reason)
+	_, err := Parse("run.yaml", []byte("name: a\ntrain:\n  steps: 1\nquantization:\n  activations: {bits: 8}\n"))
+	wantLines(t, err, "run.yaml:3: "+reason)
+	_, err = Parse("run.yaml", []byte("quantization:\n  phases:\n  - {name: a, share: 0.01}\n  - {name: b, share: 0.99}"), "train.steps=10", "name=a")
+	if err == nil || !strings.HasPrefix(err.Error(), "run.yaml:3: quantization.phases[0].share: 0.01 of 10 steps is less") {
+		t.Errorf("a share that was given: %v", err)
+	}
+	for _, assignment := range []string{"train.steps=2", "train.warmup=0", "train.lr=0.1"} {
+		if err := c.Set("train.steps=30", assignment); err != nil {
+			t.Errorf("%s: %v", assignment, err)
 		}
 	}
 }

@@ -97,7 +97,11 @@ func (d *decoder) pointer(path string, n *yaml.Node, v reflect.Value) {
 // structure decodes a mapping over the values that v has already.
 func (d *decoder) structure(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		d.fail(path, n, "%s is not a mapping: indent its fields beneath it, or leave it out", describe(n))
+		remedy := "indent its fields beneath it, or leave it out"
+		if field := taking(path, n, v); d.assignment != "" && field != "" {
+			remedy = fmt.Sprintf("name a field: -set %s=%s", field, n.Value)
+		}
+		d.fail(path, n, "%s is not a mapping: %s", describe(n), remedy)
 		return
 	}
 	lines := map[string]int{}
@@ -118,6 +122,19 @@ func (d *decoder) structure(path string, n *yaml.Node, v reflect.Value) {
 			d.value(at, value, field)
 		}
 	}
+}
+
+// taking returns the path of the first field of a struct that a scalar can be
+// the value of, "" if there is none.
+func taking(path string, n *yaml.Node, v reflect.Value) string {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if n.Kind == yaml.ScalarNode && slices.Contains(accepted[f.Type.Kind()], n.ShortTag()) {
+			name, _ := yamlName(f)
+			return join(path, name)
+		}
+	}
+	return ""
 }
 
 // list decodes a sequence in place of what v had.
@@ -169,6 +186,11 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 	if !ok {
 		panic("config: field " + path + " has the unsupported type " + v.Type().String())
 	}
+	number := v.CanInt() || v.CanUint() || v.CanFloat()
+	if digits := strings.TrimLeft(n.Value, "+-"); number && n.Kind == yaml.ScalarNode && len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9' {
+		d.fail(path, n, "%s begins with a 0, which makes it octal in YAML: leave the 0 out", n.Value)
+		return
+	}
 	if n.Kind == yaml.ScalarNode {
 		for _, tag := range tags {
 			if n.ShortTag() == tag && n.Decode(v.Addr().Interface()) == nil && finite(v) {
@@ -190,7 +212,11 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 			}
 		}
 	}
-	d.fail(path, n, "%s is not %s", describe(n), wanted[v.Kind()])
+	want := wanted[v.Kind()]
+	if v.Kind() == reflect.String && n.ShortTag() == "!!null" {
+		want = "a text: give one, or leave the field out"
+	}
+	d.fail(path, n, "%s is not %s", describe(n), want)
 }
 
 func finite(v reflect.Value) bool {

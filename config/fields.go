@@ -32,7 +32,7 @@ func fieldNamed(v reflect.Value, name string) (reflect.Value, bool) {
 }
 
 // suggest says which field may have been meant by an unknown key of a struct:
-// one that is spelled much the same, else one of that name in another section,
+// those of that name in other sections, else one that is spelled much the same,
 // else which fields there are.
 func suggest(path, key string, t reflect.Type) string {
 	best, distance := "", 1+len(key)/3
@@ -44,8 +44,8 @@ func suggest(path, key string, t reflect.Type) string {
 			best, distance = name, d-1
 		}
 	}
-	if best == "" {
-		best = elsewhere("", key, reflect.TypeFor[Config]())
+	if paths := elsewhere("", key, reflect.TypeFor[Config]()); len(paths) > 0 {
+		best = strings.Join(paths, " or ")
 	}
 	if best != "" {
 		return fmt.Sprintf("did you mean %s?", best)
@@ -56,22 +56,20 @@ func suggest(path, key string, t reflect.Type) string {
 	return fmt.Sprintf("the fields%s are %s", path, strings.Join(names, ", "))
 }
 
-// elsewhere finds the path of a field by its name alone, outside lists.
-func elsewhere(path, name string, t reflect.Type) string {
+// elsewhere finds the paths of the fields of a name, outside lists.
+func elsewhere(path, name string, t reflect.Type) (paths []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		own, _ := yamlName(f)
 		at := join(path, own)
 		if own == name {
-			return at
+			paths = append(paths, at)
 		}
 		if f.Type.Kind() == reflect.Struct {
-			if found := elsewhere(at, name, f.Type); found != "" {
-				return found
-			}
+			paths = append(paths, elsewhere(at, name, f.Type)...)
 		}
 	}
-	return ""
+	return paths
 }
 
 // editDistance counts the bytes to insert, remove, replace or swap with their

@@ -138,12 +138,16 @@ func (d *decoder) placed(err error) error {
 }
 
 // placeOf finds what probably caused a problem: the field itself or one beside
-// or beneath it that the reason names, above all an assignment; else the
-// nearest enclosing field; else an assignment to the same section.
+// or beneath it that the reason names, above all an assignment; else a field of
+// train that it names, above all the steps; else the nearest enclosing field;
+// else an assignment to the same section.
 func (d *decoder) placeOf(p problem) string {
-	own, related := d.places[p.path], d.related(p)
+	own, related := d.places[p.path], d.related(p.reason, p.path, enclosing(p.path))
 	if own == "" || strings.HasPrefix(related, setFlag) && !strings.HasPrefix(own, setFlag) {
 		own = related
+	}
+	if own == "" {
+		own = d.related(p.reason, "train")
 	}
 	for at := p.path; at != "" && own == ""; at = enclosing(at) {
 		own = d.places[at]
@@ -166,11 +170,11 @@ func (d *decoder) placeOf(p problem) string {
 
 var word = regexp.MustCompile(`[a-z_0-9]+`)
 
-// related finds the place of a field in the section of a problem, or beneath
-// its path, that the reason names: an assignment rather than a line.
-func (d *decoder) related(p problem) (place string) {
-	words := word.FindAllString(p.reason, -1)
-	for _, section := range []string{p.path, enclosing(p.path)} {
+// related finds the place of a field in one of the sections that the reason of
+// a problem names: an assignment rather than a line.
+func (d *decoder) related(reason string, sections ...string) (place string) {
+	words := word.FindAllString(reason, -1)
+	for _, section := range sections {
 		for _, w := range words {
 			found := d.places[join(section, w)]
 			if place == "" || strings.HasPrefix(found, setFlag) && !strings.HasPrefix(place, setFlag) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"trefoil/arch"
+	"trefoil/internal/command"
 	"trefoil/schedule"
 )
 
@@ -66,13 +67,13 @@ const (
 func (c Config) fits() error {
 	var errs []error
 	if n := c.Model.Arch(1).ParameterCount(); n > maxParameters {
-		errs = append(errs, problem{"model", fmt.Sprintf("%d parameters are more than %d: use a smaller dim, ff or layers", n, maxParameters)})
+		errs = append(errs, problem{"model", fmt.Sprintf("%s parameters are more than %s: use a smaller dim, ff or layers", command.Group(n), command.Group(maxParameters))})
 	}
 	tokens := c.Train.Batch * c.Model.Context
 	if tokens > maxTokens {
-		errs = append(errs, problem{"train.batch", fmt.Sprintf("%d sequences of %d tokens are more than %d in one pass: use a smaller batch and train.accumulate", c.Train.Batch, c.Model.Context, maxTokens)})
+		errs = append(errs, problem{"train.batch", fmt.Sprintf("%s sequences of %s tokens are more than %s in one pass: use a smaller batch and train.accumulate", command.Group(c.Train.Batch), command.Group(c.Model.Context), command.Group(maxTokens))})
 	} else if tokens*c.Train.EvalBatches > maxHeldout {
-		errs = append(errs, problem{"train.eval_batches", fmt.Sprintf("%d batches of %d tokens are more than %d: use fewer", c.Train.EvalBatches, tokens, maxHeldout)})
+		errs = append(errs, problem{"train.eval_batches", fmt.Sprintf("%s batches of %s tokens are more than %s: use fewer", command.Group(c.Train.EvalBatches), command.Group(tokens), command.Group(maxHeldout))})
 	}
 	return errors.Join(errs...)
 }

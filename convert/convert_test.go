@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -108,8 +109,42 @@ func TestText(t *testing.T) {
 	if report, err = r.Export(t.Context(), filepath.Join(r.Dir, "m"), export.Options{Float: packed.Float32, Percentile: 99.9}); err != nil || report.HeldoutTokens != 0 || report.DynamicLoss != 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
+	folder := export.Folder(r.Dir)
+	config, err := os.ReadFile(folder.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, change := range map[string][2]string{
+		folder.Config(): {"norm_eps: 1e-06", "norm_eps: 1e-05"}, folder.Tokenizer(): {"{", "{ "},
+	} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := bytes.Replace(text, []byte(change[0]), []byte(change[1]), 1)
+		if bytes.Equal(text, other) {
+			t.Fatalf("%s has no %q:\n%s", path, change[0], config)
+		}
+		if err := os.WriteFile(path, other, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := export.Open(r.Dir); err == nil || !strings.Contains(err.Error(), path+" was changed since the run began") {
+			t.Errorf("%s changed: %v", path, err)
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := open(t, llama).Write(t.Context(), r.Dir, Options{Name: "x"}); !errors.Is(err, ErrExists) {
 		t.Errorf("a second import into one folder: %v", err)
+	}
+	other := export.Folder(t.TempDir())
+	if err := os.WriteFile(other.Tokenizer(), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err = open(t, llama).Write(t.Context(), string(other), Options{Name: "x"})
+	if b, _ := os.ReadFile(other.Tokenizer()); err == nil || !strings.Contains(err.Error(), other.Tokenizer()+" is there already") || string(b) != "{}" {
+		t.Errorf("an import over the tokenizer of another model: %v", err)
 	}
 }
 

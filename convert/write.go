@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,6 +66,10 @@ func (m *Model) Write(ctx context.Context, dir string, o Options) error {
 			return fmt.Errorf("%s: %w", dir, ErrExists)
 		}
 	}
+	// A failed import may have left a tokenizer.json, but only the model's.
+	if there, err := os.ReadFile(folder.Tokenizer()); err == nil && !bytes.Equal(there, m.Tokenizer.JSON()) {
+		return fmt.Errorf("%s is there already, and is not the model's: choose another folder with -o, or move it away", folder.Tokenizer())
+	}
 	c, err := m.config(dir, o)
 	if err != nil {
 		return err
@@ -84,7 +89,7 @@ func (m *Model) Write(ctx context.Context, dir string, o Options) error {
 			return err
 		}
 	}
-	if err := m.writeCheckpoint(ctx, folder, o); err != nil {
+	if err := m.writeCheckpoint(ctx, folder, c, o); err != nil {
 		return err
 	}
 	return c.Write(folder.Config()) // the last, for it makes the folder a run
@@ -140,8 +145,10 @@ func (m *Model) writeWindows(ctx context.Context, folder export.Folder, c config
 	})
 }
 
-func (m *Model) writeCheckpoint(ctx context.Context, folder export.Folder, o Options) error {
-	state, err := json.Marshal(export.State{Imported: filepath.Base(m.Path)})
+func (m *Model) writeCheckpoint(ctx context.Context, folder export.Folder, c config.Config, o Options) error {
+	state, err := json.Marshal(export.State{
+		Imported: filepath.Base(m.Path), Config: c.Text(), TokenizerSum: export.TokenizerSum(m.Tokenizer.JSON()),
+	})
 	if err != nil {
 		return err
 	}

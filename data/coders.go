@@ -16,7 +16,7 @@ func (c *byteCoder) encode(dst []int32, text []byte) ([]int32, error) {
 		if id := c.ids[b]; id >= 0 {
 			dst = append(dst, id)
 		} else if err == nil {
-			err = fmt.Errorf("byte %#02x is not in the vocabulary of the tokenizer: use kind byte or bpe", b)
+			err = fmt.Errorf("byte %#02x is not in the vocabulary of the tokenizer: train with data.tokenizer.kind byte or bpe, which have every byte", b)
 		}
 	}
 	return dst, err
@@ -51,9 +51,9 @@ func (c *charCoder) encode(dst []int32, text []byte) ([]int32, error) {
 
 func missingCharacter(text []byte, r rune) error {
 	if r == utf8.RuneError && len(text) == 1 {
-		return fmt.Errorf("byte %#02x is not valid UTF-8, which a vocabulary of characters needs: use kind byte or bpe", text[0])
+		return fmt.Errorf("byte %#02x is not valid UTF-8, which a vocabulary of characters needs: leave it out, or train with data.tokenizer.kind byte or bpe", text[0])
 	}
-	return fmt.Errorf("the character %q (%U) is not in the vocabulary: leave it out, or use a tokenizer of kind byte or bpe, which has every character", r, r)
+	return fmt.Errorf("the character %q (%U) is not in the vocabulary: leave it out, or train with data.tokenizer.kind byte or bpe, which have every character", r, r)
 }
 
 func (c *charCoder) cut(text []byte) int { return runeCut(text) }

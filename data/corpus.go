@@ -86,22 +86,46 @@ func openCorpus(ctx context.Context, cfg Config) (corpus, error) {
 	return &fileCorpus{documents: []string{cfg.Path}, names: []string{""}}, nil
 }
 
-// checkText looks for what is not text in the first bytes of a file: why they
-// are none, and how many are not valid UTF-8, be they few enough or not.
-func checkText(head []byte) (reason string, invalid int) {
-	if i := bytes.IndexByte(head, 0); i >= 0 {
-		return fmt.Sprintf("byte %d is zero, as in binary files and UTF-16", i), 0
+// textCheck looks for what is not text in a file, block by block.
+type textCheck struct {
+	at      int64 // where the next block begins
+	invalid int   // bytes that are not valid UTF-8
+	first   int64 // where the first of them is
+}
+
+// checkBlock is the size of a block, but for the last and for characters that
+// are not cut.
+const checkBlock = 1 << 20
+
+// block looks at the next block and returns why the file is not text, or "": a
+// few bytes that are not valid UTF-8 do not make it binary.
+func (c *textCheck) block(b []byte) (reason string) {
+	at, size, before := c.at, len(b), c.invalid
+	c.at += int64(size)
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return fmt.Sprintf("byte %d is zero, as in binary files and UTF-16", at+int64(i))
 	}
-	whole := head[:runeCut(head)] // the head may end inside a character
-	for i := 0; i < len(whole); {
-		r, size := utf8.DecodeRune(whole[i:])
+	if !utf8.Valid(b) {
+		c.count(b, at)
+	}
+	if at > 0 {
+		size = checkBlock // a short one at the end says less
+	}
+	if n := c.invalid - before; n > 4 && n*1000 > size {
+		return fmt.Sprintf("%d of the %d bytes from byte %d on are not valid UTF-8", n, len(b), at)
+	}
+	return ""
+}
+
+func (c *textCheck) count(b []byte, at int64) {
+	for i := 0; i < len(b); {
+		r, size := utf8.DecodeRune(b[i:])
 		if r == utf8.RuneError && size == 1 {
-			invalid++
+			if c.invalid == 0 {
+				c.first = at + int64(i)
+			}
+			c.invalid++
 		}
 		i += size
 	}
-	if invalid > 4 && invalid*1000 > len(head) {
-		return fmt.Sprintf("%d of its first %d bytes are not valid UTF-8", invalid, len(head)), invalid
-	}
-	return "", invalid
 }

@@ -73,6 +73,9 @@ func (o *opener) open(ctx context.Context) (*Dataset, error) {
 	if info, err := os.Stat(o.cfg.Path); len(o.cfg.Include) > 0 && (o.cfg.Path == GoSource || err == nil && !info.IsDir()) {
 		o.warnings = append(o.warnings, fmt.Sprintf("data.include is not used: it chooses files of a folder, and data.path is %s", o.cfg.Path))
 	}
+	if o.cfg.Field != DefaultConfig().Field && !isJSONL(o.cfg.Path) {
+		o.warnings = append(o.warnings, fmt.Sprintf("data.field is not used: it names a field of a .jsonl file's records, and data.path is %s", o.cfg.Path))
+	}
 	if o.reader.index.documents == 0 {
 		return nil, fmt.Errorf("data.path: %s has no text: give a corpus with text", o.cfg.Path)
 	}

@@ -378,12 +378,59 @@ func TestSmallVocabularyIsReported(t *testing.T) {
 }
 
 func TestDoubtfulTextIsReported(t *testing.T) {
-	root := writeFiles(t, map[string]string{"a.txt": strings.Repeat("ab ", 2000) + "\xe9 ab"})
+	const a, b = 6000, 1<<20 - 1 // the é of b.txt is cut by the end of a block
+	root := writeFiles(t, map[string]string{
+		"a.txt": strings.Repeat("ab ", a/3) + "\xe9 ab",
+		"b.txt": strings.Repeat("x", b) + "é" + strings.Repeat("x", 5000) + "\xc3",
+	})
+	for path, want := range map[string]string{
+		"a.txt": "a.txt has invalid UTF-8 (1 of its bytes, the first is byte 6000): convert",
+		"b.txt": "b.txt has invalid UTF-8 (1 of its bytes, the first is byte 1053577): convert",
+		"":      "a.txt has invalid UTF-8 (1 of its bytes, the first is byte 6000), the first of 2 such files: convert",
+	} {
+		d := open(t, configOf(filepath.Join(root, path), Byte), t.TempDir())
+		if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], want) {
+			t.Errorf("warnings %q, want %q", d.Warnings, want)
+		}
+	}
 	cfg := configOf(filepath.Join(root, "a.txt"), Byte)
-	cfg.Include = []string{"*.txt"}
-	d := open(t, cfg, t.TempDir())
-	if len(d.Warnings) != 2 || !strings.Contains(d.Warnings[0], "has invalid UTF-8 (1 of") || !strings.Contains(d.Warnings[1], "data.include is not used") {
+	cfg.Include, cfg.Field = []string{"*.txt"}, "body"
+	if d := open(t, cfg, t.TempDir()); len(d.Warnings) != 3 || !strings.Contains(d.Warnings[1], "data.include is not used") || !strings.Contains(d.Warnings[2], "data.field is not used") {
 		t.Errorf("warnings %q", d.Warnings)
+	}
+}
+
+// What is not text is found far behind the head of a file too.
+func TestBinaryBehindText(t *testing.T) {
+	text := strings.Repeat("to be or not to be\n", 200_000) // 3.8 MB
+	for want, tail := range map[string]string{
+		"is not text: byte 3800005 is zero":                      "\x7fELF\x02\x00\x01",
+		"bytes from byte 3145728 on are not valid UTF-8: give a": strings.Repeat("\xe9\xff", 5000),
+	} {
+		root := writeFiles(t, map[string]string{"a.txt": text + tail})
+		_, err := Open(t.Context(), configOf(filepath.Join(root, "a.txt"), Byte), t.TempDir(), nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A byte-order mark is not text, of whatever kind the corpus is.
+func TestByteOrderMark(t *testing.T) {
+	text := strings.Repeat("a rose is a rose. ", 9)
+	for name, file := range map[string]string{"a.txt": text, "b.jsonl": `{"text":"` + text + `"}`} {
+		var ids [2][]int32
+		for i, mark := range []string{"", "\ufeff"} {
+			root := writeFiles(t, map[string]string{name: mark + file})
+			d := open(t, configOf(filepath.Join(root, name), Char), t.TempDir())
+			ids[i] = append(allIDs(d.Train), allIDs(d.Heldout)...)
+			if d.Bytes != int64(len(text)) || d.Tokenizer.Vocab() != 8 {
+				t.Errorf("%s: %d bytes in %d characters, want %d in 8", name, d.Bytes, d.Tokenizer.Vocab(), len(text))
+			}
+		}
+		if !slices.Equal(ids[0], ids[1]) {
+			t.Errorf("%s: the mark changes the ids", name)
+		}
 	}
 }
 

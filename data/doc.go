@@ -24,9 +24,10 @@
 //
 // # What is text
 //
-// A file is refused as no text if its first 64 kB hold a zero byte, or more than four bytes,
-// and more than one in a thousand, that are not of a UTF-8 character. Fewer such bytes are
-// learned as they are by the kinds byte and bpe, with a warning; the kind char refuses them.
+// A file is refused as no text if it holds a zero byte, or in a mebibyte more than four
+// bytes, and more than one in a thousand, that are not of a UTF-8 character. Fewer such
+// bytes are learned as they are by the kinds byte and bpe, with a warning; the kind char
+// refuses them. A byte-order mark at the beginning is left out.
 // A line of a JSONL file has to be UTF-8 as a whole, as JSON has to. An escape of half a
 // character in it, such as \ud800 alone, stands for U+FFFD.
 //
@@ -51,6 +52,14 @@
 //
 // A BPE vocabulary is learned from the training documents alone. A vocabulary of characters
 // takes in those of the held-out documents, so that every text can be encoded.
+//
+// # Speed
+//
+// One core of an Intel Xeon (family 6, model 207), busy with other work besides, encodes Go
+// source at 40 to 50 MB/s with 4,096 tokens and at 42 to 47 MB/s with 32,768, and learns
+// 4,096 tokens from 50 MB of it in 1.4 to 2.7 seconds:
+//
+//	go test ./data -run NONE -cpu 1 -bench 'Encode|TrainVocabulary' -benchtime 2x -count 4
 //
 // # Large corpora
 //

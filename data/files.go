@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -20,10 +21,18 @@ import (
 type fileCorpus struct {
 	documents []string // paths, sorted by name
 	names     []string // paths below the folder of the corpus, with forward slashes
-	doubtful  string   // what index found that is hardly text
+	doubtful  []string // what index found that is hardly text, by file
 }
 
-func (c *fileCorpus) warning() string { return c.doubtful }
+func (c *fileCorpus) warning() string {
+	switch n := len(c.doubtful); {
+	case n == 0:
+		return ""
+	case n > 1:
+		return fmt.Sprintf("%s, the first of %d such files: convert to UTF-8 if that is not meant", c.doubtful[0], n)
+	}
+	return c.doubtful[0] + ": convert to UTF-8 if that is not meant"
+}
 
 // openFolder lists the files of a folder that match a pattern; without patterns, those
 // that are not hidden.
@@ -89,6 +98,9 @@ func (c *fileCorpus) each(ctx context.Context, visit func(document) error) error
 	return nil
 }
 
+// byteOrderMark is U+FEFF, which some editors put before UTF-8. It is no text.
+const byteOrderMark = "\ufeff"
+
 func visitFile(path, key string, visit func(document) error) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -102,29 +114,42 @@ func visitFile(path, key string, visit func(document) error) error {
 	if info.Size() == 0 {
 		return nil
 	}
-	return visit(document{name: path, key: key, size: info.Size(), text: f})
+	d := document{name: path, key: key, size: info.Size(), text: f}
+	mark := make([]byte, len(byteOrderMark))
+	if n, _ := f.ReadAt(mark, 0); string(mark[:n]) == byteOrderMark { // what else is wrong shows when the text is read
+		d.size -= int64(n)
+		d.text = io.NewSectionReader(f, int64(n), d.size)
+	}
+	if d.size == 0 {
+		return nil
+	}
+	return visit(d)
 }
 
 func (c *fileCorpus) index(ctx context.Context, progress func(done int64)) (index, error) {
 	var x index
 	names := sha256.New()
-	block := make([]byte, 1<<20)
+	block := make([]byte, checkBlock+utf8.UTFMax)
 	var refused []string // files that are not text, and why
-	c.doubtful = ""
+	c.doubtful = nil
 	err := c.each(ctx, func(d document) error {
 		contents := sha256.New()
+		var check textCheck
+		kept := 0 // bytes at the head of block, of a character that the block before broke off
 		for at := int64(0); at < d.size; {
-			n, err := readBlock(d, block, at)
+			n, err := readBlock(d, block[kept:kept+checkBlock], at)
 			if err != nil {
 				return err
 			}
-			if at == 0 {
-				reason, invalid := checkText(block[:min(n, 64<<10)])
-				if reason != "" {
-					refused = append(refused, d.name+" is not text: "+reason)
-				} else if invalid > 0 && c.doubtful == "" {
-					c.doubtful = fmt.Sprintf("%s has invalid UTF-8 (%d of the bytes read at its head), and perhaps others have too: convert to UTF-8 if that is not meant", d.name, invalid)
-				}
+			at += int64(n)
+			text := block[:kept+n]
+			contents.Write(text[kept:])
+			whole := len(text)
+			if at < d.size {
+				whole = runeCut(text)
+			}
+			if reason := check.block(text[:whole]); reason != "" {
+				refused = append(refused, d.name+" is not text: "+reason)
 			}
 			if len(refused) == maxRefused {
 				return c.refuse(refused)
@@ -132,12 +157,14 @@ func (c *fileCorpus) index(ctx context.Context, progress func(done int64)) (inde
 			if len(refused) > 0 {
 				return nil
 			}
-			contents.Write(block[:n])
-			at += int64(n)
+			kept = copy(block, text[whole:])
 			progress(x.bytes + at)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
+		}
+		if check.invalid > 0 {
+			c.doubtful = append(c.doubtful, fmt.Sprintf("%s has invalid UTF-8 (%d of its bytes, the first is byte %d)", d.name, check.invalid, check.first))
 		}
 		x.add(d.key)
 		x.bytes += d.size

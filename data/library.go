@@ -32,7 +32,7 @@ func newLibraryTokenizer(text []byte, file tokenizerFile) (*Tokenizer, error) {
 		return nil, err
 	}
 	var whole map[string]json.RawMessage
-	if err := json.Unmarshal(text, &whole); err != nil {
+	if err := parseJSON(text, &whole); err != nil {
 		return nil, err
 	}
 	ordinary := slices.DeleteFunc(slices.Clone(file.AddedTokens), func(a addedToken) bool { return a.Special })
@@ -96,7 +96,7 @@ func checkModel(text json.RawMessage) (unknown int64, err error) {
 		UnknownID *uint32         `json:"unk_id"`
 		Vocab     json.RawMessage `json:"vocab"`
 	}
-	if err := json.Unmarshal(text, &model); err != nil {
+	if err := parseJSON(text, &model); err != nil {
 		return 0, fmt.Errorf("model: %w", err)
 	}
 	switch model.Type {
@@ -110,7 +110,7 @@ func checkModel(text json.RawMessage) (unknown int64, err error) {
 		return 0, fmt.Errorf("model.type: %q is not known: it must be BPE, WordPiece, WordLevel or Unigram", model.Type)
 	}
 	var vocab map[string]int32
-	if err := json.Unmarshal(model.Vocab, &vocab); err != nil {
+	if err := parseJSON(model.Vocab, &vocab); err != nil {
 		return 0, fmt.Errorf("model.vocab: %w", err)
 	}
 	if model.Unknown == nil {
@@ -125,7 +125,7 @@ func checkModel(text json.RawMessage) (unknown int64, err error) {
 
 func (c *libraryCoder) encode(dst []int32, text []byte) ([]int32, error) {
 	if !utf8.Valid(text) {
-		return dst, errors.New("the text is not valid UTF-8, which this tokenizer needs: use one of kind byte or bpe")
+		return dst, errors.New("the text is not valid UTF-8, which this tokenizer needs: leave such bytes out, or train with data.tokenizer.kind byte or bpe")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

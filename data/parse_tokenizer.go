@@ -2,6 +2,7 @@ package data
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -42,7 +43,7 @@ type bpeFile struct {
 // library ends the process on some files that are not sound, so load only trusted ones.
 func ParseTokenizer(text []byte) (*Tokenizer, error) {
 	var file tokenizerFile
-	if err := json.Unmarshal(text, &file); err != nil {
+	if err := parseJSON(text, &file); err != nil {
 		return nil, fmt.Errorf("not a tokenizer.json: %w", err)
 	}
 	if isNull(file.Model) {
@@ -57,6 +58,25 @@ func ParseTokenizer(text []byte) (*Tokenizer, error) {
 		return nil, fmt.Errorf("it is not byte-level BPE with the split of GPT-2 (%s), and the tokenizer library cannot read it either: %w", reason, err)
 	}
 	return t, nil
+}
+
+// parseJSON is json.Unmarshal with errors in terms of the text.
+func parseJSON(text []byte, v any) error {
+	if len(text) == 0 {
+		return errors.New("it is missing")
+	}
+	err := json.Unmarshal(text, v)
+	switch e := err.(type) {
+	case *json.UnmarshalTypeError:
+		what := "the value"
+		if e.Field != "" {
+			what = e.Field
+		}
+		return fmt.Errorf("byte %d: %s is a %s, which it cannot be", e.Offset, what, e.Value)
+	case *json.SyntaxError:
+		return fmt.Errorf("byte %d: %w", e.Offset, err)
+	}
+	return err
 }
 
 // byteLevelOf reads a byte-level tokenizer, or tells why the file is none.
@@ -113,7 +133,7 @@ func splitOf(file tokenizerFile) (split splitKind, reason string) {
 
 // bpeOf reads a BPE model, or tells why it is none that goes with the split.
 func bpeOf(text json.RawMessage, split splitKind) (model bpeFile, reason string) {
-	if err := json.Unmarshal(text, &model); err != nil {
+	if err := parseJSON(text, &model); err != nil {
 		return model, "its model: " + err.Error()
 	}
 	switch {
@@ -268,7 +288,7 @@ func parseMerge(text json.RawMessage, vocab map[string]int64) (pair, int32, erro
 	var parts []string
 	if json.Unmarshal(text, &parts) != nil {
 		var line string
-		if err := json.Unmarshal(text, &line); err != nil {
+		if err := parseJSON(text, &line); err != nil {
 			return 0, 0, err
 		}
 		parts = strings.Split(line, " ")

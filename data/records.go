@@ -110,7 +110,11 @@ func (c *recordCorpus) lines(ctx context.Context, visit func(number int, line []
 			return fmt.Errorf("data.path: %w", err)
 		}
 		if len(line) > 0 {
-			if err := visit(number, line); err != nil {
+			text := line
+			if number == 1 {
+				text = bytes.TrimPrefix(text, []byte(byteOrderMark))
+			}
+			if err := visit(number, text); err != nil {
 				return err
 			}
 		}

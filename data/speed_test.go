@@ -2,6 +2,7 @@ package data
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -74,11 +75,38 @@ func BenchmarkEncode(b *testing.B) {
 
 // BenchmarkTrainVocabulary counts the words of a text on one core and learns 4096 tokens.
 func BenchmarkTrainVocabulary(b *testing.B) {
-	text := goText(b, 8<<20)
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		trained(b, text, 4096)
+	for name, text := range map[string][]byte{"8MB": goText(b, 8<<20), "50MB": allGoText(b, 50<<20)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				trained(b, text, 4096)
+			}
+		})
 	}
+}
+
+// allGoText is n bytes of the Go installation, tests and tables included.
+func allGoText(tb testing.TB, n int) []byte {
+	tb.Helper()
+	root, err := goRoot(context.Background())
+	if err != nil {
+		tb.Skip(err)
+	}
+	var text []byte
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
+			return err
+		}
+		file, err := os.ReadFile(path)
+		if text = append(text, file...); len(text) >= n {
+			return fs.SkipAll
+		}
+		return err
+	})
+	if err != nil || len(text) < n {
+		tb.Skipf("the Go installation has %d bytes of source: %v", len(text), err)
+	}
+	return text[:n]
 }
 
 // BenchmarkOpenCached finds the ids in the cache: it hashes the text and checks the ids.

@@ -88,14 +88,14 @@ func (t *Tokenizer) hash() [sha256.Size]byte { return sha256.Sum256(t.json) }
 func LoadTokenizer(path string) (*Tokenizer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
+		return nil, fmt.Errorf("%w: give the path of a tokenizer.json", err)
 	}
 	if info.Size() > maxTokenizerJSON {
 		return nil, fmt.Errorf("%s has %d bytes: a tokenizer.json has at most %d", path, info.Size(), maxTokenizerJSON)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
+		return nil, fmt.Errorf("%w: give the path of a tokenizer.json", err)
 	}
 	t, err := ParseTokenizer(text)
 	if err != nil {

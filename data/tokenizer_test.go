@@ -202,11 +202,19 @@ func FuzzParseTokenizer(f *testing.F) {
 	}
 	f.Add(chars.JSON())
 	f.Add([]byte(`{"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"model":{"type":"BPE","vocab":{"a":0,"aa":9},"merges":["a a",["a","a"]]}}`))
+	for _, name := range []string{"wordpiece", "unigram"} {
+		file, err := os.ReadFile("testdata/" + name + ".json")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(file)
+	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var parts tokenizerFile
 		if json.Unmarshal(file, &parts) == nil {
 			if _, _, reason := byteLevelOf(parts); reason != "" {
-				return // the library's own parser is not fuzzed
+				checkModel(parts.Model) // what guards the library's parser, which may end the process
+				return
 			}
 		}
 		tok, err := ParseTokenizer(file)
@@ -225,4 +233,23 @@ func FuzzParseTokenizer(f *testing.F) {
 			t.Fatal("no replacement")
 		}
 	})
+}
+
+// What is wrong with a tokenizer.json is told in its own terms.
+func TestErrorsNameFieldsOfTheFile(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"added_tokens":[3],"model":{}}`:            "not a tokenizer.json: byte 18: added_tokens is a number, which it cannot be",
+		`{"added_tokens":[{"id":"one"}],"model":{}}`: "added_tokens.id is a string, which it cannot be",
+		`{"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"model":{"type":"BPE","merges":5}}`: "merges is a number, which it cannot be",
+		`{"model":{"type":"WordPiece"}}`: "model.vocab: it is missing",
+		`{"model":`:                      "byte 9: unexpected end of JSON input",
+	} {
+		_, err := ParseTokenizer([]byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if _, err := LoadTokenizer("nope.json"); err == nil || !strings.Contains(err.Error(), "give the path of a tokenizer.json") {
+		t.Errorf("a missing file: %v", err)
+	}
 }

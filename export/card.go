@@ -12,7 +12,14 @@ import (
 	"trefoil/schedule"
 )
 
-// card is the model card, the README.md of a Hugging Face folder.
+// The model card of a Hugging Face folder, and the tag by which an export is
+// known.
+const (
+	cardFile = "README.md"
+	cardTag  = "- trefoil"
+)
+
+// card is the model card.
 var card = template.Must(template.New("card").Parse(`---
 library_name: transformers
 pipeline_tag: text-generation

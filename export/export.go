@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 
 	"trefoil/arch"
@@ -54,11 +55,15 @@ func (l Layer) BitsPerWeight() float64 { return 8 * float64(l.Bytes) / float64(l
 func (l Layer) Float32Bytes() int { return packed.Float32.Bytes(l.Weights) }
 
 // Export freezes and calibrates the run, writes the file at path, opens it and
-// measures it on the held-out windows. Writing has one tensor in memory at a
+// measures it on the held-out windows. It fails if a file in float32 then
+// predicts otherwise than the training graph did. Writing has one tensor in memory at a
 // time. Calibrating and measuring run the model: there its ternary layers are
 // in memory packed, and beside them the floats of what is not ternary.
 func (r *Run) Export(ctx context.Context, path string, o Options) (*Report, error) {
 	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := r.checkPlace(path, Trefoil); err != nil {
 		return nil, err
 	}
 	m := r.emptyModel()
@@ -84,6 +89,10 @@ func (r *Run) Export(ctx context.Context, path string, o Options) (*Report, erro
 	}
 	if err := r.measure(ctx, report, integers); err != nil {
 		return nil, fmt.Errorf("%s was written, but cannot be measured: %w", path, err)
+	}
+	if off := report.DynamicLoss - report.GraphLoss; r.measured(report) && !(math.Abs(off) <= maxLossDifference) {
+		return nil, fmt.Errorf("%s was written, but is not the model that was trained: its held-out loss is %.5f, that of the graph was %.5f: files of the run have changed since, so bring them back, or train anew",
+			path, report.DynamicLoss, report.GraphLoss)
 	}
 	return report, nil
 }

@@ -317,6 +317,37 @@ func TestBestCheckpointGoesFirst(t *testing.T) {
 	}
 }
 
+// A file in float32 that predicts otherwise than the graph did is refused: one
+// of the two is not of this run.
+func TestLossOfTheGraph(t *testing.T) {
+	dir := fakeRun(t)
+	r := load(t, dir)
+	report, err := r.Export(t.Context(), filepath.Join(dir, "m"), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tensors []safetensors.Tensor
+	for _, p := range r.Model.Parameters() {
+		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: r.Weights[p.Name]})
+	}
+	for _, c := range []struct {
+		off  float64
+		says string
+	}{{0, ""}, {1e-4, ""}, {-0.01, "is not the model that was trained"}, {0.01, "is not the model that was trained"}} {
+		state := map[string]string{StateKey: fmt.Sprintf(`{"step": 30, "val_loss": %v}`, report.DynamicLoss+c.off)}
+		writeTensors(t, Folder(dir).Best(), state, tensors)
+		_, err := load(t, dir).Export(t.Context(), filepath.Join(dir, "m"), options)
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("a loss of the graph that is %v off: %v", c.off, err)
+		}
+		half := options
+		half.Float = packed.Float16
+		if _, err := load(t, dir).Export(t.Context(), filepath.Join(dir, "m"), half); err != nil {
+			t.Errorf("half precision may predict otherwise: %v", err)
+		}
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	damage := func(name string, at func(n int) int) func(string) {
 		return func(dir string) {
@@ -331,12 +362,12 @@ func TestLoadErrors(t *testing.T) {
 	}
 	end := func(n int) int { return n - 1 }
 	for says, change := range map[string]func(dir string){
-		"is not the folder of a run":                           func(dir string) { os.Remove(filepath.Join(dir, "config.yaml")) },
-		"tokenizer.json":                                       func(dir string) { os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("{"), 0o644) },
-		"checkpoints holds no checkpoint yet":                  func(dir string) { os.RemoveAll(filepath.Join(dir, "checkpoints")) },
-		"header: its checksum":                                 damage("checkpoints/last.safetensors", func(int) int { return 300 }),
-		"evaluation.safetensors: tensor heldout: its checksum": damage("evaluation.safetensors", end),
-		"evaluation.safetensors: no such file":                 func(dir string) { os.Remove(filepath.Join(dir, "evaluation.safetensors")) },
+		"is not the folder of a run":                  func(dir string) { os.Remove(filepath.Join(dir, "config.yaml")) },
+		"tokenizer.json":                              func(dir string) { os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("{"), 0o644) },
+		"checkpoints holds no checkpoint: train with": func(dir string) { os.RemoveAll(filepath.Join(dir, "checkpoints")) },
+		"header: its checksum does not match: the file is damaged: bring the file back, or train anew":                      damage("checkpoints/last.safetensors", func(int) int { return 300 }),
+		"evaluation.safetensors: tensor heldout: its checksum does not match: the file is damaged: bring the file back, or": damage("evaluation.safetensors", end),
+		"evaluation.safetensors: no such file": func(dir string) { os.Remove(filepath.Join(dir, "evaluation.safetensors")) },
 		"tensor heldout: shape is [1 5], want [n, 17]": func(dir string) {
 			writeTensors(t, filepath.Join(dir, "evaluation.safetensors"), nil, []safetensors.Tensor{
 				{Name: "calibration", Shape: []int{1, 17}, Data: make([]int32, 17)}, {Name: "heldout", Shape: []int{1, 5}, Data: make([]int32, 5)},

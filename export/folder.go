@@ -49,6 +49,10 @@ type State struct {
 	ValAccuracy float64 `json:"val_accuracy"`
 	BitsPerByte float64 `json:"bits_per_byte"`
 	Tokens      int64   `json:"tokens"` // learned from
+	// Config is the run's configuration as YAML, and TokenizerSum the SHA-256
+	// of its tokenizer.json, in hexadecimal digits: see [TokenizerSum].
+	Config       string `json:"config,omitempty"`
+	TokenizerSum string `json:"tokenizer_sha256,omitempty"`
 	// Imported is the file or folder that an imported model is from; such a
 	// run may have no windows.
 	Imported string `json:"imported,omitempty"`

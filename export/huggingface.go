@@ -135,7 +135,7 @@ func (r *Run) huggingFaceParts(f Format) ([]part, error) {
 		{"tokenizer_config.json", jsonWriter(tokenizerConfig(config, special))},
 		{"special_tokens_map.json", jsonWriter(special)},
 		{"generation_config.json", jsonWriter(generationConfig(config))},
-		{"README.md", func(w io.Writer) error { return r.writeCard(w, f) }},
+		{cardFile, func(w io.Writer) error { return r.writeCard(w, f) }},
 		{"config.json", jsonWriter(config)},
 	}, nil
 }
@@ -152,10 +152,7 @@ func (r *Run) writeHuggingFace(ctx context.Context, dir string, f Format, o Opti
 	}
 	weights := func(w io.Writer) error { return r.writeHuggingFaceWeights(ctx, w, f, o) }
 	parts = append([]part{{weightsFile, weights}}, parts...)
-	info, missing := os.Stat(dir)
-	if missing == nil && !info.IsDir() {
-		return nil, fmt.Errorf("%s is a file, and the format a folder: choose another name", dir)
-	}
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}

@@ -63,11 +63,14 @@ func (r *Run) Write(ctx context.Context, path string, f Format, o Options) (*Out
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if err := r.plainLayers(); err != nil {
+	err := r.plainLayers()
+	if err == nil {
+		err = r.checkPlace(path, f)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("format %s: %w", f, err)
 	}
 	var out *Output
-	var err error
 	switch f {
 	case GGUF:
 		out, err = r.writeGGUF(ctx, path, o)

@@ -205,6 +205,32 @@ func TestVerifyComparesTheRest(t *testing.T) {
 	if _, err := r.Verify(t.Context(), folder, HuggingFace, options); err == nil || !strings.Contains(err.Error(), "generation_config.json: the content is not the run's") {
 		t.Errorf("a changed file: %v", err)
 	}
+
+	packedFile, plain := filepath.Join(dir, "m.trefoil"), filepath.Join(dir, "m.safetensors")
+	if _, err := r.Export(t.Context(), packedFile, options); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Write(t.Context(), plain, SafeTensors, options); err != nil {
+		t.Fatal(err)
+	}
+	tokenizer, eps := r.Tokenizer, r.Model.NormEps
+	for says, change := range map[string]func(){
+		"m.trefoil: section tokenizer: the tokenizer is not":                func() { r.Tokenizer = append(slices.Clone(tokenizer), ' ') },
+		"m.trefoil: section config: the model is":                           func() { r.Model.NormEps *= 2 },
+		"m.trefoil: section config: the file is of":                         func() { r.State.Step++ },
+		"m.safetensors: metadata trefoil.tokenizer: the value is not":       func() { r.Tokenizer = append(slices.Clone(tokenizer), ' ') },
+		"m.safetensors: metadata trefoil.model: the value is not the run's": func() { r.Model.NormEps *= 2 },
+	} {
+		change()
+		path, f := packedFile, Trefoil
+		if strings.HasPrefix(says, "m.safetensors") {
+			path, f = plain, SafeTensors
+		}
+		if _, err := r.Verify(t.Context(), path, f, options); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q", err, says)
+		}
+		r.Tokenizer, r.Model.NormEps, r.State.Step = tokenizer, eps, 30
+	}
 }
 
 // An export that ends early leaves the files of an older one as they were,

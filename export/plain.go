@@ -23,11 +23,10 @@ const (
 // as its codes, int8 [out, in], and its scale, NAME.scale, float32 [1]; all
 // else as floats. A weight is code * scale.
 func (r *Run) writePlain(ctx context.Context, path string, o Options) (*Output, error) {
-	model, err := json.Marshal(r.Model)
+	metadata, err := r.plainMetadata()
 	if err != nil {
 		return nil, err
 	}
-	metadata := map[string]string{"format": "pt", modelKey: string(model), tokenizerKey: string(r.Tokenizer)}
 	var tensors []safetensors.Tensor
 	for _, p := range r.Model.Parameters() {
 		switch {
@@ -47,6 +46,11 @@ func (r *Run) writePlain(ctx context.Context, path string, o Options) (*Output, 
 	out := &Output{}
 	out.Files, err = files(path)
 	return out, err
+}
+
+func (r *Run) plainMetadata() (map[string]string, error) {
+	model, err := json.Marshal(r.Model)
+	return map[string]string{"format": "pt", modelKey: string(model), tokenizerKey: string(r.Tokenizer)}, err
 }
 
 func (r *Run) codes(ctx context.Context, p arch.Parameter, o Options) []safetensors.Tensor {

@@ -90,6 +90,12 @@ func Open(dir string) (*Run, error) {
 	}
 	err = r.inCheckpoint(r.readState())
 	if err == nil {
+		err = r.intact()
+	}
+	if err == nil {
+		err = r.inCheckpoint(r.checkShapes())
+	}
+	if err == nil {
 		err = r.loadWindows()
 	}
 	if err != nil {
@@ -109,7 +115,7 @@ func (r *Run) loadTokenizer() error {
 	}
 	t, err := data.ParseTokenizer(r.Tokenizer)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w: %s", path, err, bringBack)
 	}
 	r.Model = r.Config.Model.Arch(t.Vocab())
 	if err := r.Model.Validate(); err != nil {
@@ -128,26 +134,46 @@ func (r *Run) openCheckpoint() error {
 	var err error
 	r.checkpoint, err = safetensors.Open(r.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds no checkpoint yet: continue the run with go run ./cmd/train -resume %s", folder.Checkpoints(), r.Dir)
+		return fmt.Errorf("%s holds no checkpoint: train with go run ./cmd/train -config %s", folder.Checkpoints(), folder.Config())
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, r.instead())
+	}
+	return nil
 }
 
-// inCheckpoint adds the checkpoint's path to an error.
+// bringBack is what can be done about a damaged file of a run.
+const bringBack = "bring the file back, or train anew"
+
+// inCheckpoint adds the checkpoint's path, and what can be done, to the error of
+// one that is not what it was.
 func (r *Run) inCheckpoint(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", r.Checkpoint, err)
+	return fmt.Errorf("%s: %w: %s", r.Checkpoint, err, r.instead())
 }
 
-// readState reads the state and checks the shapes of all parameters.
+// instead says what to do when the checkpoint cannot be read.
+func (r *Run) instead() string {
+	if r.Checkpoint == Folder(r.Dir).Best() {
+		return "bring the file back, or delete it to take the last checkpoint"
+	}
+	return bringBack
+}
+
+// readState reads the state.
 func (r *Run) readState() error {
 	if state := r.checkpoint.Metadata(StateKey); state != "" {
 		if err := json.Unmarshal([]byte(state), &r.State); err != nil {
 			return fmt.Errorf("metadata %s: %w", StateKey, err)
 		}
 	}
+	return nil
+}
+
+// checkShapes checks the shapes of all parameters.
+func (r *Run) checkShapes() error {
 	for _, p := range r.Model.Parameters() {
 		shape, err := r.checkpoint.Shape(p.Name)
 		if err != nil {
@@ -186,7 +212,7 @@ func (r *Run) weight(ctx context.Context, p arch.Parameter) ([]float32, error) {
 	}
 	r.advance(len(w))
 	if i := kernel.FirstNonFinite(w); i >= 0 {
-		return nil, r.inCheckpoint(fmt.Errorf("tensor %s: element %d is %v, so training failed: train again with a lower learning rate", p.Name, i, w[i]))
+		return nil, fmt.Errorf("%s: tensor %s: element %d is %v, so training failed: train again with a lower learning rate", r.Checkpoint, p.Name, i, w[i])
 	}
 	return w, nil
 }
@@ -198,12 +224,12 @@ func (r *Run) loadWindows() error {
 		return nil // an imported model without text to evaluate it on
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %s", err, bringBack)
 	}
 	defer f.Close()
 	for name, w := range map[string]*Windows{CalibrationName: &r.Calibration, HeldoutName: &r.Heldout} {
 		if *w, err = r.readWindows(f.Reader, name); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w: %s", path, err, bringBack)
 		}
 	}
 	return nil

@@ -32,8 +32,8 @@ type Verification struct {
 const maxRounding = 1.0 / (1 << 11)
 
 // Verify reads an exported file or folder again, with Trefoil's own readers,
-// and compares every tensor with the run's, and of formats for others the
-// metadata and the files beside the weights. It fails if anything is not, to
+// and compares every tensor with the run's, and the configuration, the
+// tokenizer and what else is beside the weights. It fails if anything is not, to
 // the last bit, what the format keeps of the run.
 func (r *Run) Verify(ctx context.Context, path string, f Format, o Options) (*Verification, error) {
 	read, closer, err := r.reader(path, f, o)
@@ -65,6 +65,9 @@ func (r *Run) reader(path string, f Format, o Options) (tensorReader, func() err
 		if err != nil {
 			return nil, nil, err
 		}
+		if err := r.compareHeader(file); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+		}
 		return func(p arch.Parameter) ([]float32, error) { return readPacked(file, p) }, file.Close, nil
 	case GGUF:
 		file, err := gguf.Open(path)
@@ -86,9 +89,44 @@ func (r *Run) reader(path string, f Format, o Options) (tensorReader, func() err
 		return nil, nil, err
 	}
 	if f == SafeTensors {
+		if err := r.compareMetadata(file.Reader); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+		}
 		return func(p arch.Parameter) ([]float32, error) { return readPlain(file.Reader, p) }, file.Close, nil
 	}
 	return func(p arch.Parameter) ([]float32, error) { return r.readHuggingFace(file.Reader, p) }, file.Close, nil
+}
+
+// compareHeader compares what a .trefoil file holds beside its tensors with the
+// run's.
+func (r *Run) compareHeader(f *packed.File) error {
+	want := r.emptyModel().Config
+	switch got := f.Config(); {
+	case got.Model != want.Model:
+		return fmt.Errorf("section config: the model is %+v, the run's is %+v", got.Model, want.Model)
+	case got.Quantization.WeightScale != want.Quantization.WeightScale:
+		return fmt.Errorf("section config: the weights are scaled by %q, the run's by %q", got.Quantization.WeightScale, want.Quantization.WeightScale)
+	case got.Provenance != want.Provenance:
+		return fmt.Errorf("section config: the file is of %+v, the run is %+v", got.Provenance, want.Provenance)
+	case !bytes.Equal(f.Tokenizer(), r.Tokenizer):
+		return errors.New("section tokenizer: the tokenizer is not the run's")
+	}
+	return nil
+}
+
+// compareMetadata compares the metadata of the format safetensors with the
+// run's.
+func (r *Run) compareMetadata(f *safetensors.Reader) error {
+	want, err := r.plainMetadata()
+	if err != nil {
+		return err
+	}
+	for key, value := range want {
+		if f.Metadata(key) != value {
+			return fmt.Errorf("metadata %s: the value is not the run's", key)
+		}
+	}
+	return nil
 }
 
 // compareKeys compares the metadata of a GGUF file with the run's.

@@ -14,20 +14,14 @@ import (
 // subtract its inputs.
 func ExampleBitLinear() {
 	x := []float32{1, 2, 3, 1, -2, 2, 0.5, -1}
-	y := make([]float32, len(x)) // a+b, a-b
-	for i := 0; i < len(x); i += 2 {
-		y[i], y[i+1] = x[i]+x[i+1], x[i]-x[i+1]
-	}
+	y := []float32{3, -1, 4, 2, 0, -4, -0.5, 1.5} // a+b, a-b
 	matrix := func(g *G.ExprGraph, name string, data []float32) *G.Node {
 		dense := tensor.New(tensor.WithShape(len(data)/2, 2), tensor.WithBacking(data))
 		return G.NewMatrix(g, tensor.Float32, G.WithShape(len(data)/2, 2), G.WithName(name), G.WithValue(dense))
 	}
 	g := G.NewGraph()
 	layer := layers.NewBitLinear(g, "layer", 2, 2, layers.Init{Seed: 1, Std: 0.5})
-	prediction, err := layer.Forward(matrix(g, "x", x))
-	if err != nil {
-		log.Fatal(err)
-	}
+	prediction := G.Must(layer.Forward(matrix(g, "x", x)))
 	difference := G.Must(G.Sub(prediction, matrix(g, "y", y)))
 	loss := G.Must(G.Mean(G.Must(G.Square(difference))))
 	if _, err := G.Grad(loss, layer.Weight.Node); err != nil {

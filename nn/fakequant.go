@@ -122,6 +122,7 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 		back, dx := newOp[F]("FakeQuantWeightGrad", in[0].Shape()...)
 		back.run = func(in []G.Value) error {
 			backward(q.Estimator, dx.data, values[F](in[0]), values[F](in[1]), float64(c.scales[0]), q.Lambda, -1, 1)
+			spare(q.Noise, dx.data, values[F](in[0]), q.Seed, q.Step)
 			return nil
 		}
 		back.waits = G.Nodes{out}
@@ -131,6 +132,14 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 	var err error
 	r.node, err = o.apply(w)
 	return r.node, err
+}
+
+// spare passes the gradient straight to the weights that block noise left as
+// they were: by seed and step it spares the same blocks as in the forward pass.
+func spare[F kernel.Float](n quant.Noise, dx, grad []F, seed, step uint64) {
+	if n.Kind == quant.BlockNoise {
+		quant.Apply(n, dx, grad, 0, seed, step)
+	}
 }
 
 // blend writes y = x + lambda (code*scale - x).

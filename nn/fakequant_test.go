@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -91,6 +92,67 @@ func TestEstimatorsOfWeights(t *testing.T) {
 	}
 }
 
+// Blocks that block noise spares are weights as they are: their derivative is 1,
+// whatever the estimator, and that of the others the estimator's. The blocks are
+// told by the values.
+func TestGradientOfBlockNoise(t *testing.T) {
+	derivative := map[quant.Estimator]func(v, lo, hi float64) float64{ // written out, v in units of a step
+		quant.Clipped: func(v, lo, hi float64) float64 {
+			if v < lo-0.5 || v > hi+0.5 {
+				return 0
+			}
+			return 1
+		},
+		quant.Tanh: func(v, lo, hi float64) float64 {
+			threshold := min(max(math.Floor(v), lo), hi-1) + 0.5
+			th := math.Tanh(2 * (v - threshold))
+			return 2 * (1 - th*th) / (2 * math.Tanh(1))
+		},
+	}
+	for e, d := range derivative {
+		for _, lambda := range []float64{0.5, 1} {
+			for name, rule := range map[string]quant.Quantizer{
+				"ternary": nil, "3 bits in channels": quantizer(t, quant.Config{Bits: 3, Granularity: quant.PerChannel}),
+			} {
+				q := &WeightQuantizer{Rule: rule, Lambda: lambda, Estimator: e, Seed: 5, Step: 3, Noise: quant.Noise{Kind: quant.BlockNoise, Block: 3, Share: 0.5}}
+				const rows, cols = 8, 12
+				b := newBench(t, [][]int{{rows, cols}}, func(in []*G.Node) (*G.Node, error) { return FakeQuantWeight(in[0], q) })
+				b.run()
+				lo, hi := -1.0, 1.0
+				_, gamma := ternary(b.data[0])
+				scales := slices.Repeat([]float64{gamma}, rows)
+				if rule != nil {
+					lo, hi = -4, 3
+					x := make([]float32, len(b.data[0]))
+					for i, v := range b.data[0] {
+						x[i] = float32(v)
+					}
+					var tensor quant.Tensor
+					if err := rule.QuantizeInto(&tensor, x, rows, cols); err != nil {
+						t.Fatal(err)
+					}
+					for r, s := range tensor.Scales {
+						scales[r] = float64(s)
+					}
+				}
+				y, incoming := b.out.Value().Data().([]float64), weightsOf(b)
+				want, spared := make([]float64, len(y)), 0
+				for i, w := range b.data[0] {
+					if want[i] = incoming[i]; y[i] == w {
+						spared++
+						continue
+					}
+					want[i] *= 1 - lambda + lambda*d(w/scales[i/cols], lo, hi)
+				}
+				if spared < rows*cols/4 || spared > rows*cols*3/4 || spared%3 != 0 {
+					t.Errorf("%d of %d weights are spared, want about half", spared, rows*cols)
+				}
+				close64(t, name+": gradient by "+string(e), b.gradient(0), want)
+			}
+		}
+	}
+}
+
 // weightsOf returns the numbers that multiply the bench's output: the
 // gradient that reaches the operation.
 func weightsOf(b *bench) []float64 {
@@ -103,24 +165,34 @@ func weightsOf(b *bench) []float64 {
 	return nil
 }
 
-func TestEstimatorOfActivations(t *testing.T) {
-	const rows, cols, bits = 3, 10, 3
-	b := newBench(t, [][]int{{rows, cols}}, func(in []*G.Node) (*G.Node, error) {
-		return FakeQuantActivation(in[0], &ActivationQuantizer{Bits: bits, Lambda: 1, Estimator: quant.Tanh})
-	})
-	b.run()
-	incoming, got := weightsOf(b), b.gradient(0)
-	for r := range rows {
-		x := b.data[0][r*cols : (r+1)*cols]
-		_, scale := absmax(x, 3)
-		for i, v := range x {
-			v /= scale
-			threshold := min(max(math.Floor(v), -4), 2) + 0.5
-			th := math.Tanh(2 * (v - threshold))
-			want := incoming[r*cols+i] * 2 * (1 - th*th) / (2 * math.Tanh(1))
-			if math.Abs(got[r*cols+i]-want) > 1e-12 {
-				t.Fatalf("row %d, %d: %v, want %v", r, i, got[r*cols+i], want)
+func TestEstimatorsOfActivations(t *testing.T) {
+	const rows, cols, bits = 4, 10, 3
+	for _, e := range []quant.Estimator{"", quant.Identity, quant.Clipped, quant.Tanh} {
+		for _, lambda := range []float64{0, 0.3, 1} {
+			b := newBench(t, [][]int{{rows, cols}}, func(in []*G.Node) (*G.Node, error) {
+				return FakeQuantActivation(in[0], &ActivationQuantizer{Bits: bits, Lambda: lambda, Estimator: e})
+			})
+			b.run()
+			incoming, y := weightsOf(b), b.out.Value().Data().([]float64)
+			gradient, value := make([]float64, rows*cols), make([]float64, rows*cols)
+			for r := range rows {
+				codes, scale := absmax(b.data[0][r*cols:(r+1)*cols], 3)
+				for i, code := range codes {
+					i += r * cols
+					x := b.data[0][i]
+					value[i] = x + lambda*(code*scale-x)
+					v, d := x/scale, 1.0 // the largest |v| is 3: the clipped estimator lets all pass
+					if e == quant.Tanh {
+						threshold := min(max(math.Floor(v), -4), 2) + 0.5
+						th := math.Tanh(2 * (v - threshold))
+						d = 2 * (1 - th*th) / (2 * math.Tanh(1))
+					}
+					gradient[i] = incoming[i] * (1 - lambda + lambda*d)
+				}
 			}
+			what := fmt.Sprintf(" of %q with lambda %v", e, lambda)
+			close64(t, "value"+what, y, value)
+			close64(t, "gradient"+what, b.gradient(0), gradient)
 		}
 	}
 }

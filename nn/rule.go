@@ -201,8 +201,8 @@ func (n *ruled[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 	}
 	back, dx := newOp[F]("FakeQuantGrad", n.shape...)
 	back.run = func(in []G.Value) error {
-		grad, x, dx, lambda := values[F](in[0]), values[F](in[1]), dx.data, n.now().lambda
-		if lambda == 0 {
+		grad, x, dx, m := values[F](in[0]), values[F](in[1]), dx.data, n.now()
+		if m.lambda == 0 {
 			copy(dx, grad)
 			return nil
 		}
@@ -212,7 +212,8 @@ func (n *ruled[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 			if len(n.tensor.Zeros) > 0 {
 				zero = float64(n.tensor.Zeros[group])
 			}
-			backward(e, dx[lo:hi], grad[lo:hi], x[lo:hi], float64(n.scales[group]), lambda, float64(grid.Min)-zero, float64(grid.Max)-zero)
+			backward(e, dx[lo:hi], grad[lo:hi], x[lo:hi], float64(n.scales[group]), m.lambda, float64(grid.Min)-zero, float64(grid.Max)-zero)
+			spare(m.noise, dx[lo:hi], grad[lo:hi], m.seed+uint64(lo), m.step)
 		})
 		return nil
 	}

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -70,6 +71,8 @@ func TestWrongShapes(t *testing.T) {
 		{"heads", func() (*G.Node, error) {
 			return Attention(x, AttentionShape{Batch: 3, Context: 4, Heads: 4, KVHeads: 3, HeadDim: 8, RopeBase: 1e4})
 		}, []string{"Attention", "4 heads", "3 key-value heads"}},
+		{"ReLU2Gate", func() (*G.Node, error) { return ReLU2Gate(odd) }, []string{"ReLU2Gate", "odd (4, 7)"}},
+		{"activations", func() (*G.Node, error) { return FakeQuantActivation(gain, &ActivationQuantizer{}) }, []string{"FakeQuantActivation", "gain (65)"}},
 		{"weights", func() (*G.Node, error) { return FakeQuantWeight(ids, &WeightQuantizer{}) }, []string{"FakeQuantWeight", "ids (12)"}},
 		{"estimator", func() (*G.Node, error) { return FakeQuantWeight(w, &WeightQuantizer{Estimator: "soft"}) }, []string{`"soft"`, "tanh"}},
 		{"integers", func() (*G.Node, error) { return SiLUGate(ints) }, []string{"SiLUGate", "int32", "float64"}},
@@ -103,6 +106,21 @@ func TestIDsOutsideVocabulary(t *testing.T) {
 		vm.Close()
 		if err == nil || !strings.Contains(err.Error(), "vocabulary of 6") || !strings.Contains(err.Error(), "position 1") {
 			t.Errorf("id %d: %v", bad, err)
+		}
+	}
+	for _, bad := range []int32{-2, 6, 7} { // -1 is left out
+		g := G.NewGraph()
+		logits := G.NewMatrix(g, tensor.Float32, G.WithShape(3, 6), G.WithName("logits"), G.WithInit(G.Zeroes()))
+		targets := G.NewVector(g, tensor.Int32, G.WithShape(3), G.WithName("targets"),
+			G.WithValue(tensor.New(tensor.WithShape(3), tensor.WithBacking([]int32{-1, 5, bad}))))
+		if _, err := CrossEntropy(logits, targets, nil); err != nil {
+			t.Fatal(err)
+		}
+		vm := G.NewTapeMachine(g)
+		err := vm.RunAll()
+		vm.Close()
+		if want := fmt.Sprintf("target %d at position 2 is outside the vocabulary of 6", bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("target %d: %v", bad, err)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (q Quantization) Plan(layers []string, steps int) (*Plan, error) {
 			end = steps
 		}
 		if end <= start {
-			errs = append(errs, fmt.Errorf("phases[%d].share: %v of %d steps is less than one step: raise the share or train for more steps", i, phase.Share, steps))
+			errs = append(errs, fmt.Errorf("phases[%d].share: %v of %s is less than one step: raise the share, train for more steps, or leave the phases out (quantization.phases=[])", i, phase.Share, counted(steps)))
 		}
 		set, err := match(fmt.Sprintf("phases[%d].layers", i), phase.Layers, layers)
 		errs = append(errs, err)
@@ -77,6 +77,13 @@ func (q Quantization) Plan(layers []string, steps int) (*Plan, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+func counted(steps int) string {
+	if steps == 1 {
+		return "1 step"
+	}
+	return fmt.Sprintf("%d steps", steps)
 }
 
 // rules returns the quantizer of each layer's weights, nil where it is that of

@@ -29,7 +29,6 @@ type State struct {
 	OptimizerSteps int     `json:"optimizer_steps,omitempty"`
 	PendingLoss    float64 `json:"pending_loss,omitempty"`
 	PendingSteps   int     `json:"pending_steps,omitempty"`
-	Config         string  `json:"config,omitempty"` // the run's configuration as YAML
 }
 
 // saveCheckpoint writes the parameters and the state, and the optimizer's

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/image/font"
 	"gonum.org/v1/plot/text"
@@ -14,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
 
+	"trefoil/config"
 	"trefoil/internal/atomicfile"
 )
 
@@ -31,9 +33,11 @@ const (
 // DrawCurves draws the records of a run to curves.png and curves.svg in a
 // folder: the losses, the held-out accuracy, and the schedules of the learning
 // rate and of quantization, over the same steps. The best checkpoint has a
-// ring. Records must be in the order of their steps.
-func DrawCurves(dir, title string, records []Record) error {
-	f := newFigure(title, records)
+// ring, and losses above the range of the axis have a triangle at its end with
+// the highest of them. Records must be in the order of their steps; c has the
+// peaks of the learning rates.
+func DrawCurves(dir, title string, c config.Train, records []Record) error {
+	f := newFigure(title, c, records)
 	image := vgimg.NewWith(vgimg.UseWH(figureWidth, f.height()), vgimg.UseDPI(pngDPI))
 	f.draw(draw.New(image))
 	err := atomicfile.Write(filepath.Join(dir, "curves.png"), func(w io.Writer) error {
@@ -66,21 +70,25 @@ type figure struct {
 	title  string
 	steps  float64
 	phases []stretch
+	key    []string // rows of the names of phases that are too narrow for them
 	panels []panel
 }
 
-func newFigure(title string, records []Record) figure {
+func newFigure(title string, c config.Train, records []Record) figure {
 	f := figure{title: title, steps: 1}
 	for _, r := range records {
 		f.steps = max(f.steps, float64(r.Step))
 	}
 	f.steps *= 1.01 // room for the last marker
 	f.phases = stretches(records, f.steps)
+	if f.narrow() {
+		f.key = f.numbered()
+	}
 	f.panels = append(f.panels, lossPanel(records))
 	if p := accuracyPanel(records); len(p.series) > 0 {
 		f.panels = append(f.panels, p)
 	}
-	f.panels = append(f.panels, schedulePanel(records))
+	f.panels = append(f.panels, schedulePanel(c, records))
 	return f
 }
 
@@ -109,6 +117,7 @@ func lossPanel(records []Record) panel {
 		label := fmt.Sprintf("best: %.3f at step %s", b.heldOut(), number(float64(b.Step), 0))
 		p.add(label, []point{{float64(b.Step), b.heldOut()}}, draw.LineStyle{Color: black}, draw.RingGlyph{})
 	}
+	p.beyond(raw, now, quantized)
 	p.add("not finite", p.broken(records), draw.LineStyle{Color: black}, draw.CrossGlyph{})
 	return p
 }
@@ -140,20 +149,24 @@ func accuracyPanel(records []Record) panel {
 
 // schedulePanel shows the learning rate as a share of its peak, and lambda
 // where it is not always 1.
-func schedulePanel(records []Record) panel {
+func schedulePanel(c config.Train, records []Record) panel {
 	p := panel{label: "schedule", height: 26 * vg.Millimeter, lo: -0.04, hi: 1.08}
-	peak, blend := 0.0, false
-	for _, r := range records {
-		peak = max(peak, r.LR)
-		blend = blend || r.Lambda != 1
-	}
-	rate := pick(records, func(r Record) *float64 { return new(r.LR / max(peak, math.SmallestNonzeroFloat64)) })
-	p.add("learning rate (1 = peak)", thin(rate, 2000), draw.LineStyle{Color: black, Width: 1.1}, nil)
+	blend := slices.ContainsFunc(records, func(r Record) bool { return r.Lambda != 1 })
+	rate := pick(records, func(r Record) *float64 { return new(r.LR / c.LR) })
+	p.add(rateLabel(c), thin(rate, 2000), draw.LineStyle{Color: black, Width: 1.1}, nil)
 	if blend {
 		lambda := pick(records, func(r Record) *float64 { return &r.Lambda })
 		p.add("λ (0 = float32, 1 = quantized)", thin(lambda, 2000), draw.LineStyle{Color: purple, Width: 1.1, Dashes: []vg.Length{4, 2}}, nil)
 	}
 	return p
+}
+
+// rateLabel says what the learning rate's peak, 1, stands for.
+func rateLabel(c config.Train) string {
+	if c.Optimizer == config.Muon {
+		return fmt.Sprintf("learning rate (1 = peak: AdamW %.3g, Muon %.3g)", c.LR, c.MuonLR)
+	}
+	return fmt.Sprintf("learning rate (1 = peak: %.3g)", c.LR)
 }
 
 // add adds a series, unless it has no points.
@@ -173,7 +186,7 @@ func (f figure) headroom(i int) vg.Length {
 		}
 	}
 	if i == 0 && len(f.phases) > 0 {
-		room += rowHeight
+		room += rowHeight * vg.Length(1+len(f.key))
 	}
 	return room
 }
@@ -205,7 +218,10 @@ func (f figure) draw(c draw.Canvas) {
 		frame.plot(f.phases, i == len(f.panels)-1)
 		frame.legend(legend)
 		if i == 0 {
-			frame.names(f.phases)
+			for row, names := range f.key {
+				c.FillText(phaseStyle(text.XLeft, text.YCenter), vg.Point{X: legend.X, Y: legend.Y - vg.Length(row+1)*rowHeight}, names)
+			}
+			frame.names(f.phases, len(f.key) > 0)
 		}
 	}
 	steps := style(black, text.XCenter, text.YBottom)

@@ -1,8 +1,10 @@
 package train
 
 import (
+	"fmt"
 	"image/color"
 	"math"
+	"slices"
 	"strconv"
 
 	"golang.org/x/image/font"
@@ -15,6 +17,7 @@ import (
 
 // The palette of Okabe and Ito, which the colour-blind can tell apart.
 var (
+	white     = color.NRGBA{0xff, 0xff, 0xff, 0xd0}
 	black     = color.NRGBA{0x1a, 0x1a, 0x1a, 0xff}
 	blue      = color.NRGBA{0x00, 0x72, 0xb2, 0xff}
 	faintBlue = color.NRGBA{0x00, 0x72, 0xb2, 0x48}
@@ -54,6 +57,7 @@ type panel struct {
 	height vg.Length
 	lo, hi float64 // range of y
 	series []series
+	notes  []note // of the values above it
 }
 
 // A frame is a panel at its place on the canvas.
@@ -74,6 +78,7 @@ func (f frame) plot(bands []stretch, bottom bool) {
 	for _, s := range f.series {
 		f.curve(s)
 	}
+	f.writeNotes()
 }
 
 // bands shades every second phase and dashes the lines between them.
@@ -191,21 +196,108 @@ func (s series) legendWidth() vg.Length {
 	return sample + gap + style(black, text.XLeft, text.YCenter).Width(s.label) + space
 }
 
-// names writes the names of the phases centered above the frame, cut where the
-// phase is too narrow, and left out where hardly a letter remains.
-func (f frame) names(bands []stretch) {
-	words := style(gray, text.XCenter, text.YBottom)
+// phaseStyle is that of the names of phases.
+func phaseStyle(x text.XAlignment, y text.YAlignment) text.Style {
+	words := style(gray, x, y)
 	words.Font.Style = font.StyleItalic
-	for _, b := range bands {
-		width := f.X(b.hi/f.steps) - f.X(b.lo/f.steps) - 4
+	return words
+}
+
+// names writes the names of the phases, or their numbers, centered above the
+// frame. A number that has no room is left out.
+func (f frame) names(bands []stretch, numbers bool) {
+	words := phaseStyle(text.XCenter, text.YBottom)
+	for i, b := range bands {
 		shown := b.name
-		for name := []rune(b.name); words.Width(shown) > width && len(name) > 0; {
-			name = name[:len(name)-1]
-			shown = string(name) + "…"
+		if numbers {
+			shown = strconv.Itoa(i + 1)
 		}
-		if shown != "…" {
+		if words.Width(shown) <= f.X(b.hi/f.steps)-f.X(b.lo/f.steps) {
 			f.FillText(words, vg.Point{X: f.X((b.lo + b.hi) / 2 / f.steps), Y: f.Max.Y + 2}, shown)
 		}
+	}
+}
+
+// narrow tells whether a phase is too narrow for its name.
+func (f figure) narrow() bool {
+	words, width := phaseStyle(text.XLeft, text.YCenter), figureWidth-leftMargin-rightMargin
+	return slices.ContainsFunc(f.phases, func(b stretch) bool {
+		return words.Width(b.name)+4 > width*vg.Length((b.hi-b.lo)/f.steps)
+	})
+}
+
+// numbered lists the names of the phases with their numbers, in rows as wide as
+// the figure.
+func (f figure) numbered() (rows []string) {
+	words, width := phaseStyle(text.XLeft, text.YCenter), figureWidth-leftMargin-rightMargin
+	row := ""
+	for i, b := range f.phases {
+		entry := fmt.Sprintf("%d %s", i+1, b.name)
+		longer := row + "    " + entry
+		switch {
+		case row == "":
+			row = entry
+		case words.Width(longer) > width:
+			rows, row = append(rows, row), entry
+		default:
+			row = longer
+		}
+	}
+	return append(rows, row)
+}
+
+// A note is a value beyond the range of a panel, at its place on the x axis.
+type note struct {
+	point
+	label string
+}
+
+// beyond notes the losses above the range of the panel: of each tenth of the
+// axis the highest one, so that the numbers have room.
+func (p *panel) beyond(curves ...[]point) {
+	all := slices.Concat(curves...)
+	end := 0.0
+	for _, q := range all {
+		end = max(end, q.x)
+	}
+	var highest [10]*point
+	for i, q := range all {
+		if q.y > p.hi {
+			tenth := min(int(10*q.x/max(end, 1)), len(highest)-1)
+			if h := highest[tenth]; h == nil || q.y > h.y {
+				highest[tenth] = &all[i]
+			}
+		}
+	}
+	for _, h := range highest {
+		if h == nil {
+			continue
+		}
+		if n := len(p.notes); n > 0 && h.x-p.notes[n-1].x < 0.1*end { // no room for both
+			if p.notes[n-1].y >= h.y {
+				continue
+			}
+			p.notes = p.notes[:n-1]
+		}
+		p.notes = append(p.notes, note{*h, strconv.FormatFloat(h.y, 'g', 3, 64)})
+	}
+}
+
+// writeNotes marks what is beyond the range at the upper edge. No curve crosses
+// the numbers.
+func (f frame) writeNotes() {
+	const radius, apart = vg.Length(2.6), vg.Length(2)
+	for _, n := range f.notes {
+		at := vg.Point{X: max(f.X(n.x/f.steps), f.Min.X+radius+apart), Y: f.Max.Y - radius - 1}
+		f.DrawGlyphNoClip(draw.GlyphStyle{Color: black, Radius: radius, Shape: draw.PyramidGlyph{}}, at)
+		words := style(black, text.XLeft, text.YCenter)
+		left, width := at.X+radius+apart, words.Width(n.label)
+		if n.x > 0.9*f.steps {
+			left = at.X - radius - apart - width
+		}
+		low, high, right := f.Max.Y-words.FontExtents().Height, f.Max.Y, left+width
+		f.FillPolygon(white, []vg.Point{{X: left, Y: low}, {X: right, Y: low}, {X: right, Y: high}, {X: left, Y: high}})
+		f.FillText(words, vg.Point{X: left, Y: at.Y + words.FontExtents().Descent/2}, n.label)
 	}
 }
 

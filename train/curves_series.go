@@ -121,7 +121,7 @@ func extremes(points []point) (lo, hi float64) {
 
 // widened adds a margin to a range, which may be empty.
 func widened(lo, hi float64) (float64, float64) {
-	margin := 0.05 * (hi - lo)
+	margin := 0.07 * (hi - lo)
 	if margin == 0 {
 		margin = max(0.05*math.Abs(lo), 1e-3)
 	}

@@ -14,7 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
+
+	"trefoil/config"
 )
 
 // synthetic returns the records of a run of n steps that is evaluated at every
@@ -50,6 +53,9 @@ func synthetic(n, every int, blend bool) []Record {
 	return records
 }
 
+// peaks are the peaks of synthetic runs.
+var peaks = config.Train{Optimizer: config.Muon, LR: 0.002, MuonLR: 0.01}
+
 // runs are the records of runs that a figure must cope with.
 func runs() map[string][]Record {
 	layer := synthetic(3000, 100, true)
@@ -81,7 +87,7 @@ func TestDrawCurves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			for range 2 { // the second time over the files of the first
-				if err := DrawCurves(dir, "a <b> & c", records); err != nil {
+				if err := DrawCurves(dir, "a <b> & c", peaks, records); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -128,14 +134,14 @@ func wellFormed(t *testing.T, text []byte) {
 func BenchmarkDrawCurves(b *testing.B) {
 	records, dir := synthetic(2000, 100, true), b.TempDir()
 	for b.Loop() {
-		if err := DrawCurves(dir, "gocode", records); err != nil {
+		if err := DrawCurves(dir, "gocode", peaks, records); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func TestDrawCurvesWithoutFolder(t *testing.T) {
-	if err := DrawCurves(filepath.Join(t.TempDir(), "none"), "", nil); !errors.Is(err, os.ErrNotExist) {
+	if err := DrawCurves(filepath.Join(t.TempDir(), "none"), "", peaks, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }
@@ -144,7 +150,7 @@ func TestDrawCurvesWithoutFolder(t *testing.T) {
 func TestLegendFits(t *testing.T) {
 	records := synthetic(123_456, 1000, true)
 	records[100_000].TrainLoss = new(math.NaN())
-	for _, p := range newFigure("", records).panels {
+	for _, p := range newFigure("", peaks, records).panels {
 		var width vg.Length
 		for _, s := range p.series {
 			if s.label != "" {
@@ -158,7 +164,7 @@ func TestLegendFits(t *testing.T) {
 }
 
 func TestFigure(t *testing.T) {
-	f := newFigure("", synthetic(2000, 100, true))
+	f := newFigure("", peaks, synthetic(2000, 100, true))
 	if len(f.panels) != 3 {
 		t.Fatalf("%d panels", len(f.panels))
 	}
@@ -168,21 +174,73 @@ func TestFigure(t *testing.T) {
 		}
 		return all
 	}
+	if n := f.panels[0].notes; len(n) == 0 || n[0].x > 20 || n[0].y < 7 || n[0].label != "9.15" {
+		t.Errorf("the first losses, above 7, are noted as %v", n)
+	}
+	if len(f.key) > 0 {
+		t.Errorf("a key %q to names that have room", f.key)
+	}
 	want := []string{"", "training", "held-out", "held-out, quantized", "best: 1.651 at step 2,000"}
 	if got := labels(f.panels[0]); !slices.Equal(got, want) {
 		t.Errorf("series %q, want %q", got, want)
 	}
-	want = []string{"learning rate (1 = peak)", "λ (0 = float32, 1 = quantized)"}
+	want = []string{"learning rate (1 = peak: AdamW 0.002, Muon 0.01)", "λ (0 = float32, 1 = quantized)"}
 	if got := labels(f.panels[2]); !slices.Equal(got, want) {
 		t.Errorf("series %q, want %q", got, want)
 	}
 	if lo, hi := f.panels[0].lo, f.panels[0].hi; lo < 1.2 || lo > 1.6 || hi < 3 || hi > 5 {
 		t.Errorf("losses from 7.6 down to 1.6 are shown from %v to %v", lo, hi)
 	}
-	if p := newFigure("", synthetic(100, 10, false)).panels[2]; len(p.series) != 1 {
+	if p := newFigure("", peaks, synthetic(100, 10, false)).panels[2]; len(p.series) != 1 {
 		t.Errorf("lambda is drawn though it is always 1: %q", labels(p))
 	}
-	if p := newFigure("", []Record{{Step: 1, TrainLoss: new(3.0)}}).panels; len(p) != 2 {
+	if p := newFigure("", peaks, []Record{{Step: 1, TrainLoss: new(3.0)}}).panels; len(p) != 2 {
 		t.Errorf("%d panels without an accuracy", len(p))
+	}
+}
+
+// Values above the range are noted, the highest of each tenth of the steps.
+func TestBeyond(t *testing.T) {
+	p := panel{lo: 0, hi: 5}
+	p.beyond([]point{{0, 5}, {1, 8}, {2, 7}, {50, 12345.6}, {55, 6}, {100, 4}}, []point{{9.5, 9}, {12, 8.5}, {30, math.NaN()}, {100, 5.25}})
+	var got []string
+	for _, n := range p.notes {
+		got = append(got, n.label)
+	}
+	// 8.5 at 12 is too near the 9 at 9.5.
+	if want := []string{"9", "1.23e+04", "5.25"}; !slices.Equal(got, want) || p.notes[0].x != 9.5 || p.notes[2].x != 100 {
+		t.Errorf("%+v, want %q", p.notes, want)
+	}
+}
+
+// Where a phase is too narrow for its name, all have numbers, and a key has all
+// the names in full.
+func TestKeyOfNarrowPhases(t *testing.T) {
+	f := newFigure("", peaks, runs()["narrow phases"])
+	want := []string{"1 float    2 blocks 0    3 blocks 1    4 blocks 2 and 3    5 x    6 tiny    7 x    8 ternary"}
+	if !slices.Equal(f.key, want) {
+		t.Errorf("key %q, want %q", f.key, want)
+	}
+	long := synthetic(300, 10, false)
+	for i := range long {
+		long[i].Phase = strings.Repeat(string(rune('a'+i/30)), 40)
+	}
+	f = newFigure("", peaks, long)
+	if len(f.key) < 2 || !strings.HasPrefix(f.key[1], "4 ddd") && !strings.HasPrefix(f.key[1], "3 ccc") {
+		t.Errorf("key %q, want rows", f.key)
+	}
+	words := phaseStyle(text.XLeft, text.YCenter)
+	for _, row := range f.key {
+		if words.Width(row) > figureWidth-leftMargin-rightMargin {
+			t.Errorf("row %q is wider than the figure", row)
+		}
+	}
+}
+
+// Markers at both ends of the range are within the frame.
+func TestMarkersFit(t *testing.T) {
+	p := accuracyPanel([]Record{{Step: 0, ValAccuracy: new(0.1)}, {Step: 1, ValAccuracy: new(0.6)}})
+	if room := p.height * vg.Length((p.hi-60)/(p.hi-p.lo)); room < 1.8+2 {
+		t.Errorf("%v points above the highest marker", room)
 	}
 }

@@ -43,6 +43,42 @@ func (r Record) heldOut() float64 {
 	return orNaN(r.ValLoss)
 }
 
+// sinceEvaluation returns the last of some records with the mean training loss
+// and speed of all since the evaluation before it.
+func sinceEvaluation(records []Record) Record {
+	last := records[len(records)-1]
+	first := len(records) - 1
+	for first > 0 && records[first-1].ValLoss == nil {
+		first--
+	}
+	if first == 0 {
+		return last
+	}
+	var loss, seconds float64 // loss: sum over updates
+	var steps int
+	var tokens int64
+	for i := first; i < len(records); i++ {
+		r, before := records[i], records[i-1]
+		if r.TrainLoss != nil {
+			loss += *r.TrainLoss * float64(r.Step-before.Step)
+			steps += r.Step - before.Step
+		}
+		if r.TokensPerSecond != nil && *r.TokensPerSecond > 0 {
+			seconds += float64(r.Tokens-before.Tokens) / *r.TokensPerSecond
+			tokens += r.Tokens - before.Tokens
+		}
+	}
+	if steps > 0 {
+		loss /= float64(steps)
+		last.TrainLoss = &loss
+	}
+	if seconds > 0 {
+		speed := float64(tokens) / seconds
+		last.TokensPerSecond = &speed
+	}
+	return last
+}
+
 // orNaN returns what was measured, NaN if nothing was.
 func orNaN(value *float64) float64 {
 	if value == nil {
@@ -69,6 +105,9 @@ func OpenMetrics(path string) (*MetricsWriter, error) {
 // Append writes a record as one line.
 func (m *MetricsWriter) Append(r Record) error { return writeRecord(m.file, r) }
 
+// Sync makes what was appended survive a loss of power.
+func (m *MetricsWriter) Sync() error { return m.file.Sync() }
+
 // Close closes the file.
 func (m *MetricsWriter) Close() error { return m.file.Close() }
 
@@ -93,7 +132,8 @@ func writeRecord(w io.Writer, r Record) error {
 	return err
 }
 
-// ReadMetrics reads a metrics file. A last line without an end, which a crash
+// ReadMetrics reads a metrics file. A line with a field that is not a record's is
+// an error. A last line without an end, which a crash
 // in the middle of a write leaves, is passed over if it is not a record.
 func ReadMetrics(path string) ([]Record, error) {
 	text, err := os.ReadFile(path)
@@ -108,7 +148,9 @@ func ReadMetrics(path string) ([]Record, error) {
 			continue
 		}
 		var r Record
-		switch err := json.Unmarshal(line, &r); {
+		strict := json.NewDecoder(bytes.NewReader(line))
+		strict.DisallowUnknownFields()
+		switch err := strict.Decode(&r); {
 		case err == nil:
 			records = append(records, r)
 		case ended:

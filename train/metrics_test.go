@@ -42,6 +42,30 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// What is shown of an evaluation covers all updates since the one before.
+func TestSinceEvaluation(t *testing.T) {
+	records := []Record{
+		{Step: 0, ValLoss: new(9.0)},
+		{Step: 1, Tokens: 100, TrainLoss: new(8.0), TokensPerSecond: new(1000.0)},
+		{Step: 2, Tokens: 200, TrainLoss: new(6.0), TokensPerSecond: new(50.0), ValLoss: new(7.0)},
+		{Step: 3, Tokens: 300, TrainLoss: new(5.0), TokensPerSecond: new(100.0)}, // 1 s
+		{Step: 6, Tokens: 600, TrainLoss: new(2.0), TokensPerSecond: new(50.0)},  // 6 s, three updates
+		{Step: 7, Tokens: 700, TrainLoss: new(1.0), TokensPerSecond: new(100.0), ValLoss: new(3.0)},
+	}
+	if r := sinceEvaluation(records); r.Step != 7 || *r.ValLoss != 3 || *r.TrainLoss != (5+3*2+1)/5.0 || *r.TokensPerSecond != 500/8.0 {
+		t.Errorf("step %d: training loss %v, %v tokens/s", r.Step, *r.TrainLoss, *r.TokensPerSecond)
+	}
+	if *records[5].TrainLoss != 1 {
+		t.Error("the record itself has changed")
+	}
+	if r := sinceEvaluation(records[:3]); *r.TrainLoss != 7 {
+		t.Errorf("training loss %v, want 7", *r.TrainLoss)
+	}
+	if r := sinceEvaluation(records[:1]); r.TrainLoss != nil || r.TokensPerSecond != nil {
+		t.Errorf("before the first update: %+v", r)
+	}
+}
+
 // A crash may tear the last line; writing what was read mends the file.
 func TestTornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")

@@ -61,6 +61,7 @@ func TestPackedModelEqualsGraph(t *testing.T) {
 				t.Fatal(err)
 			}
 			n := frozen(t, dir, run)
+			changedRunIsRefused(t, export.Folder(dir))
 			compareLayers(t, n, model, run.Heldout.Tokens)
 			heldout := run.Heldout.Tokens
 			compareDecoding(t, n, model, heldout[:5], 200, func(_ int, logits []float32) int32 { return argmax(logits) })
@@ -70,6 +71,40 @@ func TestPackedModelEqualsGraph(t *testing.T) {
 				t.Errorf("only %d of %d positions of the held-out text have logits of their own", distinct, positions)
 			}
 		})
+	}
+}
+
+// changedRunIsRefused checks that a run whose tokenizer or network was changed
+// does not open, and one whose training was does.
+func changedRunIsRefused(t *testing.T, folder export.Folder) {
+	t.Helper()
+	for _, c := range []struct{ path, was, now, says string }{
+		{folder.Tokenizer(), "{", "{ ", "was changed since the run began"},
+		{folder.Config(), "norm_eps: 1e-05", "norm_eps: 0.01", `(first difference: now "norm_eps: 0.01", then "norm_eps: 1e-05")`},
+		{folder.Config(), "eval_every: 150", "eval_every: 100", ""},
+	} {
+		text, err := os.ReadFile(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), c.was) {
+			t.Fatalf("%s has no %s", c.path, c.was)
+		}
+		write := func(text string) {
+			t.Helper()
+			if err := os.WriteFile(c.path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(strings.Replace(string(text), c.was, c.now, 1))
+		r, err := export.Open(string(folder))
+		switch {
+		case c.says == "" && err == nil:
+			r.Close()
+		case c.says == "" || err == nil || !strings.Contains(err.Error(), c.says):
+			t.Errorf("%s in place of %s: %v, want %q", c.now, c.was, err, c.says)
+		}
+		write(string(text))
 	}
 }
 

@@ -40,6 +40,9 @@ type Recipe struct {
 	// Config describes all that the run depends on, in lines of text.
 	// Checkpoints keep it: a run that is resumed must have the same.
 	Config string
+	// TokenizerSum, of a language model, is the [export.TokenizerSum] that
+	// checkpoints keep.
+	TokenizerSum string
 }
 
 // Fit trains a task and leaves the run folder behind. When ctx is cancelled

@@ -115,13 +115,13 @@ func (t *textTask) Check(dir string) error {
 	}
 	f, err := safetensors.Open(folder.Evaluation())
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: bring the file back, or begin a new run", err)
 	}
 	defer f.Close()
 	for name, want := range map[string][]int32{export.HeldoutName: t.heldout, export.CalibrationName: t.calibration} {
 		have, err := f.Int32(name)
 		if err != nil {
-			return fmt.Errorf("%s: %w", folder.Evaluation(), err)
+			return fmt.Errorf("%s: %w: bring the file back, or begin a new run", folder.Evaluation(), err)
 		}
 		if !slices.Equal(have, want) {
 			return fmt.Errorf("data.path: %s is not the text any more that the run in %s began with: bring that text back, or begin a new run", t.config.Data.Path, dir)

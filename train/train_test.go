@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -319,6 +321,31 @@ func TestResumeNeedsTheFolderAsItWas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	best, metrics := export.Folder(dir).Best(), metricsPath(dir)
+	for want, change := range map[string]struct {
+		path string
+		make func(good []byte) []byte
+	}{
+		"metrics.jsonl: the record of step 0 is missing":           {metrics, func([]byte) []byte { return nil }},
+		"metrics.jsonl: the record of step 2 is missing":           {metrics, func(b []byte) []byte { return b[:bytes.Index(b, []byte(`{"step":2`))] }},
+		"metrics.jsonl: the record of step 1 is missing":           {metrics, func(b []byte) []byte { return bytes.Replace(b, []byte(`"step":1,`), []byte(`"step":0,`), 1) }},
+		`metrics.jsonl:2: is not a record: json: unknown field "s`: {metrics, func(b []byte) []byte { return bytes.Replace(b, []byte(`"step":1,`), []byte(`"stup":1,`), 1) }},
+		"best.safetensors: tensor ":                                {best, func(b []byte) []byte { b[len(b)-2] ^= 4; return b }},
+	} {
+		good, err := os.ReadFile(change.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(b []byte) {
+			t.Helper()
+			if err := os.WriteFile(change.path, b, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(change.make(slices.Clone(good)))
+		fails(c, want)
+		write(good)
+	}
 	tokenizer := export.Folder(dir).Tokenizer()
 	good, err := os.ReadFile(tokenizer)
 	if err != nil {
@@ -335,6 +362,70 @@ func TestResumeNeedsTheFolderAsItWas(t *testing.T) {
 	}
 }
 
+// A new run replaces nothing that a start which failed has not left.
+func TestNewRunReplacesNothing(t *testing.T) {
+	c := tinyConfig(t)
+	c.Train.Steps, c.Train.EvalEvery = 2, 2
+	dir := filepath.Join(t.TempDir(), "run")
+	folder := export.Folder(dir)
+	attempt := func(resume bool, want string) {
+		t.Helper()
+		before := contentsOf(t, dir)
+		_, err := Run(context.Background(), c, Options{Dir: dir, Resume: resume, Cache: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ended with %v, want %q", err, want)
+		}
+		if after := contentsOf(t, dir); !maps.Equal(before, after) {
+			t.Errorf("after %q the folder holds other files or contents", want)
+		}
+	}
+	train(t, c, Options{Dir: dir})
+	remove := func(path string) {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(folder.Last())
+	for _, resume := range []bool{false, true} {
+		attempt(resume, "begin a new run from the best one by -from "+dir)
+	}
+	remove(folder.Best())
+	attempt(true, "has no checkpoint to resume from")
+	attempt(false, metricsPath(dir)+" is there already")
+	remove(metricsPath(dir))
+	attempt(false, folder.Config()+" is there already")
+	remove(folder.Config())
+	attempt(false, folder.Tokenizer()+" is there already")
+
+	// What a start leaves that is cut off before its first checkpoint.
+	if err := c.Write(folder.Config()); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteMetrics(metricsPath(dir), nil); err != nil {
+		t.Fatal(err)
+	}
+	train(t, c, Options{Dir: dir})
+}
+
+// contentsOf returns the files below a folder.
+func contentsOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		files[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
 // A start that fails leaves no folder behind.
 func TestFailedStart(t *testing.T) {
 	c := tinyConfig(t)
@@ -346,6 +437,22 @@ func TestFailedStart(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("the run folder is there")
+	}
+}
+
+// A place where no folder can be is told before the text is read.
+func TestNoPlaceForTheRun(t *testing.T) {
+	c := tinyConfig(t)
+	for _, dir := range []string{c.Data.Path, filepath.Join(c.Data.Path, "x", "y")} {
+		read := false
+		_, err := Run(context.Background(), c, Options{Dir: dir, Cache: t.TempDir(), Prepare: func(string, int64, int64) { read = true }})
+		if want := dir + " cannot be made: "; err == nil || !strings.Contains(err.Error(), want) || read {
+			t.Errorf("%v, want %q; the text was read: %v", err, want, read)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	if err := checkPlace(dir); err != nil || exists(filepath.Dir(dir)) {
+		t.Errorf("%v, and a folder was left: %v", err, exists(filepath.Dir(dir)))
 	}
 }
 

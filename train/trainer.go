@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"strings"
 	"time"
 
 	"trefoil/config"
@@ -22,8 +20,8 @@ type Options struct {
 	Cache  string // folder of the token cache; "" for the user's own
 
 	// Prepare is told how far reading and encoding the corpus is, Ready what
-	// will be trained, Step each update, and Evaluated each evaluation. All
-	// may be nil.
+	// will be trained, Step each update, and Evaluated each evaluation, with
+	// training loss and speed since the one before. All may be nil.
 	Prepare   func(stage string, done, total int64)
 	Ready     func(Plan)
 	Step      func(step, steps int)
@@ -85,6 +83,11 @@ func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 			return Result{}, err
 		}
 	}
+	if most, ok := availableMemory(); ok {
+		if err := fitsMemory(c, most); err != nil {
+			return Result{}, err
+		}
+	}
 	d, err := data.Open(ctx, c.Data, o.Cache, orNothing(o.Prepare))
 	if err != nil {
 		return Result{}, err
@@ -104,6 +107,7 @@ func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	r.TokenizerSum = export.TokenizerSum(d.Tokenizer.JSON())
 	t, err := newTrainer(r, task, o)
 	if err != nil {
 		return Result{}, err
@@ -122,7 +126,7 @@ func Run(ctx context.Context, c config.Config, o Options) (Result, error) {
 // recipeOf returns the recipe of a run's configuration.
 func recipeOf(c config.Config) (Recipe, error) {
 	plan, err := c.Plan()
-	return Recipe{Name: c.Name, Train: c.Train, Plan: plan, Config: strings.Join(configLines(c), "\n")}, err
+	return Recipe{Name: c.Name, Train: c.Train, Plan: plan, Config: c.Text()}, err
 }
 
 func (t *trainer) result() Result {
@@ -136,37 +140,12 @@ func orNothing(f func(string, int64, int64)) func(string, int64, int64) {
 	return f
 }
 
-// checkFolder refuses to begin a run where one is, and to resume where none is.
-func checkFolder(o Options) error {
-	folder := export.Folder(o.Dir)
-	_, err := os.Stat(folder.Last())
-	switch {
-	case o.Resume && err != nil:
-		return fmt.Errorf("%s has no checkpoint to resume from: start the run without -resume", o.Dir)
-	case !o.Resume && err == nil:
-		return fmt.Errorf("%s: %w", o.Dir, ErrExists)
-	case !o.Resume:
-		return nil
-	}
-	return whole(metricsPath(o.Dir))
-}
-
-// whole reports a file that a run folder lacks.
-func whole(paths ...string) error {
-	for _, path := range paths {
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("the run folder is not whole: %w: bring the file back, or begin a new run in another folder", err)
-		}
-	}
-	return nil
-}
-
 // newTrainer takes the run folder, in which nothing that could fail is left to
 // prepare.
 func newTrainer(r Recipe, task Task, o Options) (*trainer, error) {
 	t := &trainer{Options: o, Recipe: r, task: task, graph: task.Graph(), rate: r.Train.LearningRate()}
 	t.state.BestLoss = math.Inf(1)
-	t.state.Config = r.Config
+	t.state.Config, t.state.TokenizerSum = r.Config, r.TokenizerSum
 	t.optimizer = NewOptimizer(r.Train, t.graph.Parameters())
 	t.gradients = newGradients(t.graph.Parameters(), r.Train.Accumulate)
 	err := t.claim()
@@ -219,7 +198,7 @@ func (t *trainer) run(ctx context.Context) error {
 			t.Step(t.state.Step, steps)
 		}
 		switch {
-		case t.state.Step%t.Train.EvalEvery == 0 || t.state.Step == steps:
+		case t.evaluatesAt(t.state.Step):
 			if err := t.evaluate(); err != nil {
 				return err
 			}
@@ -230,6 +209,11 @@ func (t *trainer) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// evaluatesAt tells whether the network is evaluated after so many updates.
+func (t *trainer) evaluatesAt(step int) bool {
+	return step%t.Train.EvalEvery == 0 || step == t.Train.Steps
 }
 
 // recordEvery is the number of updates behind one line of metrics.
@@ -339,11 +323,11 @@ func (t *trainer) evaluate() error {
 	if err := t.save(); err != nil {
 		return err
 	}
-	if err := DrawCurves(t.Dir, t.Name, t.records); err != nil {
+	if err := DrawCurves(t.Dir, t.Name, t.Train, t.records); err != nil {
 		return err
 	}
 	if t.Evaluated != nil {
-		t.Evaluated(r)
+		t.Evaluated(sinceEvaluation(t.records))
 	}
 	return nil
 }
@@ -374,8 +358,12 @@ func (t *trainer) record(r Record) error {
 	return t.metrics.Append(r)
 }
 
-// save writes the checkpoint from which the run can continue.
+// save writes the checkpoint from which the run can continue, after the records
+// up to it.
 func (t *trainer) save() error {
+	if err := t.metrics.Sync(); err != nil {
+		return err
+	}
 	t.state.Sampler, t.state.OptimizerSteps = t.task.Position(), t.optimizer.steps
 	return saveCheckpoint(export.Folder(t.Dir).Last(), t.state, t.graph.Parameters(), t.optimizer)
 }

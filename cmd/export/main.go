@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -135,9 +136,6 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	defer r.Close()
-	if sameFile(q.path, r.Checkpoint) {
-		return fmt.Errorf("-o %s is the checkpoint that is exported: choose another name", q.path)
-	}
 	shown := progress.New()
 	r.Progress = shown.Show
 	var errs []error
@@ -148,10 +146,12 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 			path = r.DefaultPath(f, q.options)
 		}
 		var report bytes.Buffer
-		err := q.write(ctx, r, f, path, &report)
+		err := q.write(ctx, r, f, path, &report, command.Columns(stdout))
 		shown.Clear()
 		if report.Len() > 0 {
-			fmt.Fprint(stdout, gap, &report)
+			if _, err := fmt.Fprint(stdout, gap, &report); err != nil {
+				return fmt.Errorf("%s was written, but not its report: %w", path, err)
+			}
 			gap = "\n"
 		}
 		if ctx.Err() != nil {
@@ -162,23 +162,15 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 	return errors.Join(errs...)
 }
 
-func sameFile(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
-}
-
-// write writes one format, verifies it if that was asked for, and reports both.
-func (q *request) write(ctx context.Context, r *export.Run, f export.Format, path string, w io.Writer) error {
+// write writes one format, verifies it if that was asked for, and reports both
+// to w, for a terminal of so many columns.
+func (q *request) write(ctx context.Context, r *export.Run, f export.Format, path string, w io.Writer, columns int) error {
 	if f == export.Trefoil {
 		report, err := r.Export(ctx, path, q.options)
 		if err != nil {
 			return err
 		}
-		if err := write(w, report); err != nil {
+		if err := write(w, report, columns); err != nil {
 			return err
 		}
 	} else {
@@ -205,9 +197,37 @@ func (q *request) write(ctx context.Context, r *export.Run, f export.Format, pat
 	return nil
 }
 
+// examplePrompt is a prompt that the model can read, and of a kind that it has
+// learned if the run has text.
 func examplePrompt(r *export.Run) string {
-	if r.Config.Data.Path == data.GoSource && r.Heldout.N > 0 { // text that it has seen
-		return "func "
+	prompts := []string{"The ", "the "}
+	t, err := data.ParseTokenizer(r.Tokenizer)
+	if err != nil {
+		return prompts[0]
 	}
-	return "The "
+	if r.Heldout.N > 0 {
+		first := r.Heldout.Tokens[:len(r.Heldout.Tokens)/r.Heldout.N]
+		prompts = append([]string{firstWords(t.Decode(first))}, prompts...)
+		if r.Config.Data.Path == data.GoSource {
+			prompts = append([]string{"func "}, prompts...)
+		}
+	}
+	for _, p := range prompts {
+		if p != "" && t.Check([]byte(p)) == nil {
+			return p
+		}
+	}
+	return prompts[0]
+}
+
+// words are up to three words with one space between them: what no shell takes
+// for more than text.
+var words = regexp.MustCompile(`[\pL\pM\pN]+(?: [\pL\pM\pN]+){0,2}`)
+
+// firstWords returns the first words of a text, of a whole line if there is one.
+func firstWords(text []byte) string {
+	if _, rest, ok := bytes.Cut(text, []byte("\n")); ok && words.Match(rest) {
+		text = rest
+	}
+	return string(words.Find(text))
 }

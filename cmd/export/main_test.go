@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"trefoil/arch"
 	"trefoil/convert"
+	"trefoil/data"
 	"trefoil/export"
 	"trefoil/internal/command"
 	"trefoil/quant/packed"
@@ -40,7 +42,7 @@ func sample() *export.Report {
 
 func TestReport(t *testing.T) {
 	var out bytes.Buffer
-	if err := errors.Join(write(&out, sample()), writeNext(&out, sample().Path, "func ")); err != nil {
+	if err := errors.Join(write(&out, sample(), 0), writeNext(&out, sample().Path, "func ")); err != nil {
 		t.Fatal(err)
 	}
 	const golden = "testdata/report.txt"
@@ -58,11 +60,55 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// On a terminal of usual width no line is wrapped, and what matters most stays on
+// a narrow one.
+func TestReportFitsTheTerminal(t *testing.T) {
+	r := sample()
+	r.Layers[2].Name = "blocks.10.attention.q"
+	for _, columns := range []int{120, 80, 60} {
+		var out bytes.Buffer
+		if err := write(&out, r, columns); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+				t.Errorf("%d columns: a line of %d: %q", columns, n, line)
+			}
+		}
+		if full := strings.Contains(out.String(), "input up to"); full != (columns > 80) || !strings.Contains(out.String(), "13,108") || !strings.Contains(out.String(), "2.10500") {
+			t.Errorf("%d columns:\n%s", columns, &out)
+		}
+	}
+}
+
+// That the report could not be written is an error.
+func TestFailedReport(t *testing.T) {
+	m, err := convert.Open("../../convert/testdata/llama", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := m.Write(t.Context(), dir, convert.Options{Name: "llama"}); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no space")
+	for _, f := range []string{"trefoil", "safetensors"} {
+		if err := run(t.Context(), []string{dir, "-format", f}, failing{full}); !errors.Is(err, full) {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
 func TestReportOfAFloatRun(t *testing.T) {
 	r := sample()
 	r.StaticAbsMaxLoss, r.StaticPercentileLoss, r.GraphLoss, r.Float = nil, nil, 0, packed.Float16
 	var out bytes.Buffer
-	if err := write(&out, r); err != nil {
+	if err := write(&out, r, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, without := range []string{"static", "training graph", "with -float", "NaN", "Inf"} {
@@ -117,7 +163,7 @@ func TestSeveralFormats(t *testing.T) {
 	}
 	checkpoint := export.Folder(dir).Last()
 	err = run(t.Context(), []string{dir, "-format", "safetensors", "-o", checkpoint}, &out)
-	if err == nil || !strings.Contains(err.Error(), "is the checkpoint that is exported") {
+	if err == nil || !strings.Contains(err.Error(), "is a file of the run") {
 		t.Errorf("over the checkpoint: %v", err)
 	}
 	if err = run(t.Context(), []string{dir, "-format", "hf", "-o", filepath.Join(dir, "config.yaml")}, &out); err == nil || !strings.Contains(err.Error(), "is a file, and the format a folder") {
@@ -125,6 +171,43 @@ func TestSeveralFormats(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{dir, "-format", "hf,safetensors", "-o", "x"}, &out); !errors.As(err, new(command.UsageError)) {
 		t.Errorf("one place for two formats: %v", err)
+	}
+}
+
+// The prompt that is suggested is of the run's text, in characters that its
+// tokenizer has.
+func TestExamplePrompt(t *testing.T) {
+	for text, want := range map[string]string{
+		"nd of it\n  to be, or not to be\nthat": "to be",
+		"über $(rm) allem":                      "über",
+		"of $5\n$$\n":                           "of",
+		"日本語 テスト\n":                             "日本語 テスト",
+		"?!\n":                                  "",
+	} {
+		if got := firstWords([]byte(text)); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "lower.txt")
+	if err := os.WriteFile(path, []byte(strings.Repeat("to be or not\n", 20)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := data.DefaultConfig()
+	c.Path, c.Tokenizer.Kind = path, data.Char
+	d, err := data.Open(t.Context(), c, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	r := &export.Run{Tokenizer: d.Tokenizer.JSON()}
+	ids := d.Tokenizer.Encode(nil, []byte("ot\nto be or n"))
+	r.Heldout = export.Windows{Tokens: append(ids, ids...), N: 2}
+	if got := examplePrompt(r); got != "to be or" {
+		t.Errorf("prompt %q of lower-case text, want its words", got)
+	}
+	r.Config.Data.Path = data.GoSource // the tokenizer has no f, so "func " would fail
+	if got := examplePrompt(r); got != "to be or" {
+		t.Errorf("prompt %q, want one that the tokenizer can read", got)
 	}
 }
 

@@ -17,7 +17,7 @@ func writeOutput(w io.Writer, r *export.Run, o *export.Output) error {
 	for _, f := range o.Files {
 		t.row(f.Path, command.Group(int(f.Bytes))+" bytes")
 	}
-	t.write(&b)
+	t.write(&b, 0)
 	for _, note := range o.Notes {
 		fmt.Fprintf(&b, "note: %s\n", note)
 	}

@@ -20,16 +20,17 @@ import (
 // a million weights, in MB: 3 bits a weight.
 const literatureSize = 0.375
 
-// write prints the report.
-func write(w io.Writer, r *export.Report) error {
+// write prints the report for a terminal of so many columns; 0 for a file,
+// whose lines can have any length.
+func write(w io.Writer, r *export.Report, columns int) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s, step %s\n\n", r.Checkpoint, command.Group(r.Step))
-	writeLayers(&b, r)
+	writeLayers(&b, r, columns)
 	b.WriteByte('\n')
-	writeTotals(&b, r)
+	writeTotals(&b, r, columns)
 	b.WriteByte('\n')
 	if r.HeldoutTokens > 0 {
-		writeLosses(&b, r)
+		writeLosses(&b, r, columns)
 	}
 	fmt.Fprintf(&b, "\n%s\n", r.Path)
 	_, err := w.Write(b.Bytes())
@@ -42,40 +43,58 @@ func writeNext(w io.Writer, path, prompt string) error {
 	return err
 }
 
-// A table is rows of cells: the first column and the last (remarks) begin at
-// the left, the others end at the right.
-type table [][]string
+// A table is rows of cells under headings: the first column begins at the left,
+// the others end at the right.
+type table struct {
+	rows [][]string
+	// expendable lists the columns, by their headings, that a narrow terminal
+	// does without, the first one first.
+	expendable []string
+}
 
-func (t *table) row(cells ...string) { *t = append(*t, cells) }
+func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 
-func (t table) write(w io.Writer) {
-	var widths []int
-	for _, row := range t {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+// write prints the columns for which there is room; 0 columns of text is room
+// for all.
+func (t *table) write(w io.Writer, columns int) {
+	widths := make([]int, len(t.rows[0]))
+	total := -len(between)
+	for i := range widths {
+		for _, row := range t.rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+		total += widths[i] + len(between)
+	}
+	left := map[int]bool{}
+	for _, heading := range t.expendable {
+		if columns > 0 && total > columns {
+			i := slices.Index(t.rows[0], heading)
+			left[i] = true
+			total -= widths[i] + len(between)
 		}
 	}
-	for _, row := range t {
-		line := ""
+	for _, row := range t.rows {
+		var cells []string
 		for i, cell := range row {
 			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			switch i {
-			case 0, len(t[0]): // a remark has no heading
-				line += cell + space + "  "
+			switch {
+			case left[i]:
+			case i == 0:
+				cells = append(cells, cell+space)
 			default:
-				line += space + cell + "  "
+				cells = append(cells, space+cell)
 			}
 		}
-		fmt.Fprintln(w, strings.TrimRight(line, " "))
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, between), " "))
 	}
 }
 
+const between = "  " // columns
+
 // writeLayers prints a row for each matrix, and one for all norms.
-func writeLayers(w io.Writer, r *export.Report) {
-	t := table{{"layer", "shape", "type", "bits/weight", "zeros", "scale", "input up to", "bytes"}}
+func writeLayers(w io.Writer, r *export.Report, columns int) {
+	t := table{expendable: []string{"input up to", "zeros", "scale", "shape", "type"}}
+	t.row("layer", "shape", "type", "bits/weight", "zeros", "scale", "input up to", "bytes")
 	norms, bytes := 0, 0
 	for _, l := range r.Layers {
 		if l.Kind == arch.Norm {
@@ -96,7 +115,7 @@ func writeLayers(w io.Writer, r *export.Report) {
 			fmt.Sprintf("%.2f", l.BitsPerWeight()), zeros, scale, input, command.Group(l.Bytes))
 	}
 	t.row(fmt.Sprintf("%d norms", norms), "", string(r.Float), fmt.Sprintf("%d.00", 8*r.Float.Bytes(1)), "-", "-", "-", command.Group(bytes))
-	t.write(w)
+	t.write(w, columns)
 }
 
 // A total adds layers up.
@@ -108,17 +127,17 @@ func (t *total) add(l export.Layer) {
 	t.half += min(l.Bytes, packed.Float16.Bytes(l.Weights)) // with -float float16
 }
 
-func (t total) row(to *table, name, remark string) {
+func (t total) row(to *table, name string) {
 	if t.weights == 0 {
 		return
 	}
 	full := packed.Float32.Bytes(t.weights)
-	to.row(name, command.Group(t.weights), megabytes(full), megabytes(t.bytes), fmt.Sprintf("%.1fx", float64(full)/float64(t.bytes)), remark)
+	to.row(name, command.Group(t.weights), size(full), size(t.bytes), fmt.Sprintf("%.1fx", float64(full)/float64(t.bytes)))
 }
 
 // writeTotals compares the file with float32.
-func writeTotals(w io.Writer, r *export.Report) {
-	var ternary, mixed, embedding, float, all total
+func writeTotals(w io.Writer, r *export.Report, columns int) {
+	var ternary, mixed, embedding, linear, norms, all total
 	for _, l := range r.Layers {
 		all.add(l)
 		switch {
@@ -128,32 +147,39 @@ func writeTotals(w io.Writer, r *export.Report) {
 			mixed.add(l)
 		case l.Kind == arch.Embedding:
 			embedding.add(l)
+		case l.Kind == arch.Linear:
+			linear.add(l)
 		default:
-			float.add(l)
+			norms.add(l)
 		}
 	}
 	rest := int(r.FileBytes) - all.bytes
-	t := table{{"", "weights", "float32", "this file", "smaller"}}
-	ternary.row(&t, "ternary layers", fmt.Sprintf("%.3f MB per million weights (literature: %.3f)",
-		float64(ternary.bytes)/float64(max(1, ternary.weights)), literatureSize))
-	mixed.row(&t, "layers by quantization.mixed", fmt.Sprintf("%.2f bits a weight", 8*float64(mixed.bytes)/float64(max(1, mixed.weights))))
-	share := fmt.Sprintf("%.0f%% of the file", 100*float64(embedding.bytes)/float64(r.FileBytes))
+	first := "embedding, the head too"
 	if hasHead(r.Layers) {
-		embedding.row(&t, "embedding, head", share)
-	} else {
-		embedding.row(&t, "embedding", "is the head too; "+share)
+		first = "embedding, head"
 	}
-	float.row(&t, "other layers", "")
-	all.row(&t, "all layers", "")
-	t.row("tokenizer, index", "", "", megabytes(rest))
-	t.row("file", "", "", megabytes(int(r.FileBytes)))
+	t := table{expendable: []string{"float32", "weights"}}
+	t.row("", "weights", "float32", "this file", "smaller")
+	ternary.row(&t, "ternary layers")
+	mixed.row(&t, "layers by quantization.mixed")
+	linear.row(&t, "linear layers")
+	embedding.row(&t, first)
+	norms.row(&t, "norms")
+	all.row(&t, "all layers")
+	t.row("tokenizer, index", "", "", size(rest), "")
+	t.row("file", "", "", size(int(r.FileBytes)), "")
 	if r.Float == packed.Float32 {
-		t.row("with -float float16", "", "", megabytes(all.half+rest))
+		t.row("with -float float16", "", "", size(all.half+rest), "")
 	}
-	t.write(w)
+	t.write(w, columns)
 	if ternary.weights > 0 {
-		fmt.Fprintf(w, "literature: %.3f MB are 3 bits a weight, the usual packing of published ternary models\n", literatureSize)
+		fmt.Fprintf(w, "\nternary layers: %.3f MB per million weights\n", float64(ternary.bytes)/float64(ternary.weights))
+		fmt.Fprintf(w, "in the literature: %.3f MB, at the usual 3 bits a weight\n", literatureSize)
 	}
+	if mixed.weights > 0 {
+		fmt.Fprintf(w, "layers by quantization.mixed: %.2f bits a weight\n", 8*float64(mixed.bytes)/float64(mixed.weights))
+	}
+	fmt.Fprintf(w, "%s: %.0f%% of the file\n", first, 100*float64(embedding.bytes)/float64(r.FileBytes))
 }
 
 // hasHead reports whether the model has a head beside the embedding.
@@ -162,8 +188,9 @@ func hasHead(layers []export.Layer) bool {
 }
 
 // writeLosses prints the held-out loss in every way to compute it.
-func writeLosses(w io.Writer, r *export.Report) {
-	t := table{{fmt.Sprintf("held-out, %s tokens", command.Group(r.HeldoutTokens)), "loss", "perplexity", "against the graph"}}
+func writeLosses(w io.Writer, r *export.Report, columns int) {
+	t := table{expendable: []string{"perplexity", "against the graph"}}
+	t.row(fmt.Sprintf("held-out, %s tokens", command.Group(r.HeldoutTokens)), "loss", "perplexity", "against the graph")
 	row := func(name string, loss float64) {
 		difference := "-"
 		switch {
@@ -175,7 +202,7 @@ func writeLosses(w io.Writer, r *export.Report) {
 		t.row(name, fmt.Sprintf("%.5f", loss), fmt.Sprintf("%.3f", math.Exp(loss)), difference)
 	}
 	if r.GraphLoss > 0 {
-		t.row("training graph", fmt.Sprintf("%.5f", r.GraphLoss), fmt.Sprintf("%.3f", math.Exp(r.GraphLoss)))
+		t.row("training graph", fmt.Sprintf("%.5f", r.GraphLoss), fmt.Sprintf("%.3f", math.Exp(r.GraphLoss)), "")
 	}
 	if r.StaticAbsMaxLoss == nil {
 		row("this file", r.DynamicLoss)
@@ -184,7 +211,13 @@ func writeLosses(w io.Writer, r *export.Report) {
 		row("static scales, the largest input", *r.StaticAbsMaxLoss)
 		row(fmt.Sprintf("static scales, %g%% of inputs", r.Percentile), *r.StaticPercentileLoss)
 	}
-	t.write(w)
+	t.write(w, columns)
 }
 
-func megabytes(n int) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
+// size writes a number of bytes.
+func size(n int) string {
+	if n < 1e6 {
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%.2f MB", float64(n)/1e6)
+}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,14 +56,14 @@ func TestTrains(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
 	args := []string{"-out", filepath.Join(dir, "run")}
 	for _, s := range []string{"data.path=" + text, "data.tokenizer.kind=char", "model.dim=32", "model.layers=1", "model.ff=64",
-		"model.context=16", "train.steps=20", "train.batch=2", "train.eval_every=10", "train.eval_batches=1"} {
+		"model.context=16", "train.steps=20", "train.batch=2", "train.eval_every=10", "train.eval_batches=1", "data.tokenizer.vocab=99"} {
 		args = append(args, "-set", s)
 	}
 	var out bytes.Buffer
 	if err := run(context.Background(), args, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{": 1 document, ", " 1 layer ", "note: train.warmup ", "parameters", "perplexity", "     20  ", "a sample:", "curves.png", "go run ./cmd/export"} {
+	for _, want := range []string{": 1 document, ", " 1 layer ", "note: train.warmup ", "note: data.tokenizer.vocab is not used", "parameters", "perplexity", "     20  ", "a sample:", "curves.png", "go run ./cmd/export"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, &out)
 		}
@@ -70,6 +71,20 @@ func TestTrains(t *testing.T) {
 	err := run(context.Background(), args, &out)
 	if err == nil || !strings.Contains(err.Error(), "-resume") {
 		t.Errorf("a second run in the folder: %v", err)
+	}
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	for want, args := range map[string][]string{
+		"\nstopped before training began; no run was written\n":        append(slices.Clone(args), "-out", filepath.Join(dir, "never")),
+		"\nstopped before training went on, the run is as it was; con": {"-resume", filepath.Join(dir, "run")},
+	} {
+		out.Reset()
+		if err := run(stopped, args, &out); !errors.Is(err, context.Canceled) || !strings.Contains(out.String(), want) {
+			t.Errorf("%q: %v, want %q in\n%s", args, err, want, &out)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "never")); err == nil {
+		t.Error("a run that was stopped before it began is there")
 	}
 	out.Reset()
 	err = run(context.Background(), []string{"-resume", filepath.Join(dir, "run")}, &out)

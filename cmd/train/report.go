@@ -13,10 +13,11 @@ import (
 	"text/tabwriter"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"trefoil/config"
+	"trefoil/data"
 	"trefoil/internal/command"
+	"trefoil/internal/progress"
 	"trefoil/train"
 )
 
@@ -27,6 +28,7 @@ type reporter struct {
 	dir     string
 	columns int  // of the terminal that standard error is; 0 for none, or one too narrow for a bar
 	float   bool // nothing is quantized
+	begun   bool // the text has been read, and training begins
 	table   table
 	bar     *progressbar.ProgressBar
 	first   int // step before the bar's
@@ -36,7 +38,7 @@ type reporter struct {
 
 // watch trains and reports.
 func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Options) error {
-	r := &reporter{out: stdout, dir: o.Dir, columns: columnsOf(os.Stderr), seen: map[string]bool{}}
+	r := &reporter{out: stdout, dir: o.Dir, columns: command.Columns(os.Stderr), seen: map[string]bool{}}
 	if r.columns < narrowest {
 		r.columns = 0
 	}
@@ -46,6 +48,12 @@ func watch(ctx context.Context, stdout io.Writer, c config.Config, o train.Optio
 	switch {
 	case errors.Is(err, train.ErrExists):
 		return fmt.Errorf("%w: continue it with -resume %s, choose another folder with -out, or delete it", err, o.Dir)
+	case errors.Is(err, context.Canceled) && !r.begun && o.Resume:
+		fmt.Fprintf(stdout, "\nstopped before training went on, the run is as it was; continue with\n  go run ./cmd/train -resume %s\n", o.Dir)
+		return err
+	case errors.Is(err, context.Canceled) && !r.begun:
+		fmt.Fprintln(stdout, "\nstopped before training began; no run was written")
+		return err
 	case errors.Is(err, context.Canceled) && saved(o.Dir):
 		fmt.Fprintf(stdout, "\nstopped after step %d of %d, saved; continue with\n  go run ./cmd/train -resume %s\n", result.Step, c.Train.Steps, o.Dir)
 		return err
@@ -65,16 +73,6 @@ func saved(dir string) bool {
 	return err == nil
 }
 
-// columnsOf returns the width of a terminal, 0 if w is none.
-func columnsOf(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
-			return columns
-		}
-	}
-	return 0
-}
-
 // A bar with its longest description and no details takes narrowest columns,
 // one with details takes detailed.
 const (
@@ -82,14 +80,17 @@ const (
 	detailed  = 76
 )
 
-// newBar makes a bar that fits the terminal: a narrow one has no details.
+// newBar makes a bar that fits the terminal: a narrow one has no details. It
+// appears when it knows its rate.
 func (r *reporter) newBar(total int64, description string, details ...progressbar.Option) *progressbar.ProgressBar {
-	options := []progressbar.Option{progressbar.OptionSetDescription(description), progressbar.OptionSetWriter(os.Stderr),
+	options := []progressbar.Option{progressbar.OptionSetDescription(description), progressbar.OptionSetWriter(progress.Patient(os.Stderr)),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(r.columns >= detailed)}
 	if r.columns >= detailed {
 		options = append(options, details...)
 	}
-	return progressbar.NewOptions64(total, options...)
+	bar := progressbar.NewOptions64(total, options...)
+	bar.StartWithoutRender()
+	return bar
 }
 
 // prepare shows how far reading and encoding the corpus is. Without a total
@@ -129,10 +130,14 @@ func (r *reporter) endBar() {
 
 func (r *reporter) ready(p train.Plan) {
 	r.endBar()
+	r.begun = true
 	d, m, t, q := p.Data, p.Config.Model, p.Config.Train, p.Config.Quantization
 	r.float = !q.Quantizes()
 	for _, w := range d.Warnings {
 		fmt.Fprintln(r.out, "note:", w)
+	}
+	if k := p.Config.Data.Tokenizer; k.Kind != data.BPE && k.Vocab != config.Default().Data.Tokenizer.Vocab {
+		fmt.Fprintf(r.out, "note: data.tokenizer.vocab is not used: it is of the kind bpe, and data.tokenizer.kind is %s\n", k.Kind)
 	}
 	switch {
 	case t.Warmup > t.Steps:
@@ -160,7 +165,7 @@ func (r *reporter) ready(p train.Plan) {
 	case p.Step > 0:
 		fmt.Fprintf(r.out, "continuing after step %d\n", p.Step)
 	}
-	r.table = newTable(columnsOf(r.out), r.float)
+	r.table = newTable(command.Columns(r.out), r.float)
 	fmt.Fprintln(r.out, r.table.header())
 	if r.columns > 0 {
 		r.first = p.Step // a bar that began with the steps of earlier would count them into its rate
@@ -184,8 +189,12 @@ func (r *reporter) evaluated(e train.Record) {
 		r.bar.Clear()
 	}
 	fmt.Fprintln(r.out, r.table.row(e))
-	if r.bar != nil {
+	switch {
+	case r.bar == nil:
+	case e.Step > r.first:
 		r.bar.RenderBlank()
+	default: // the rate of steps begins here, and is not known yet
+		r.bar.Reset()
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package command is what the programs in cmd have in common: flags before
-// and after the arguments, mistakes on the command line, exit codes, and
-// numbers for people.
+// and after the arguments, mistakes on the command line, exit codes, numbers
+// for people, and the width of their terminal.
 package command
 
 import (
@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 // A UsageError is a mistake on the command line.
@@ -66,6 +68,16 @@ func Parse(flags *flag.FlagSet, args []string, usage string, stdout io.Writer) (
 		}
 		positional, args = append(positional, flags.Arg(0)), flags.Args()[1:]
 	}
+}
+
+// Columns returns the width of the terminal that w is, 0 if it is none.
+func Columns(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return columns
+		}
+	}
+	return 0
 }
 
 // Count writes a number of things: 1 step, 2,000 steps.

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+
+	"trefoil/internal/command"
 )
 
 const (
@@ -31,11 +32,7 @@ type Progress struct {
 
 // New shows progress on standard error.
 func New() *Progress {
-	p := &Progress{out: os.Stderr, now: time.Now}
-	if columns, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
-		p.columns = columns
-	}
-	return p
+	return &Progress{out: os.Stderr, columns: command.Columns(os.Stderr), now: time.Now}
 }
 
 // Show tells that done of total units of a stage are done. A unit is "bytes",
@@ -66,7 +63,7 @@ func (p *Progress) Show(stage, unit string, done, total int64) {
 
 func (p *Progress) newBar(unit string, total int64) *progressbar.ProgressBar {
 	options := []progressbar.Option{
-		progressbar.OptionSetWriter(patient{p}), progressbar.OptionSetDescription(p.stage), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetWriter(patient{p.out, p.now, p.began}), progressbar.OptionSetDescription(p.stage), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(p.columns >= wideEnough),
 	}
 	switch {
@@ -87,13 +84,20 @@ func (p *Progress) Clear() {
 	p.bar, p.stage = nil, ""
 }
 
-// A patient writer writes what a bar draws once its stage has lasted a while:
-// the bar itself must see all of the stage, to know its rate.
-type patient struct{ p *Progress }
+// Patient returns a writer that swallows what is written in its first half
+// second. A bar that draws on it takes no room for work that is over sooner, and
+// has seen enough by then to know its rate: it must see all of the work.
+func Patient(out io.Writer) io.Writer { return patient{out, time.Now, time.Now()} }
 
-func (w patient) Write(b []byte) (int, error) {
-	if w.p.now().Sub(w.p.began) < barAfter {
+type patient struct {
+	out   io.Writer
+	now   func() time.Time
+	began time.Time
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	if p.now().Sub(p.began) < barAfter {
 		return len(b), nil
 	}
-	return w.p.out.Write(b)
+	return p.out.Write(b)
 }

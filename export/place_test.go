@@ -1,0 +1,67 @@
+package export
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// An export replaces an older one, and nothing else.
+func TestExportReplacesOnlyExports(t *testing.T) {
+	r := load(t, fakeRun(t))
+	outside := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(outside, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write := func(path string, f Format) error {
+		if f == Trefoil {
+			_, err := r.Export(t.Context(), path, options)
+			return err
+		}
+		_, err := r.Write(t.Context(), path, f, options)
+		return err
+	}
+	folder := Folder(r.Dir)
+	own := []string{folder.Config(), folder.Tokenizer(), folder.Evaluation(), folder.Last()}
+	other := filepath.Join(t.TempDir(), "other.safetensors")
+	writeTensors(t, other, nil, nil)
+	for _, f := range []Format{Trefoil, GGUF, SafeTensors} {
+		for _, path := range append(own, file("notes.txt", "my notes"), other) {
+			before, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := write(path, f); err == nil || !strings.Contains(err.Error(), path+" is ") || !strings.Contains(err.Error(), "choose another name") {
+				t.Errorf("%s over %s: %v", f, path, err)
+			}
+			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+				t.Errorf("%s over %s: the file was replaced", f, path)
+			}
+		}
+		again := filepath.Join(outside, "model."+string(f))
+		for _, path := range []string{file("empty."+string(f), ""), again, again} {
+			if err := write(path, f); err != nil {
+				t.Errorf("%s over %s: %v", f, path, err)
+			}
+		}
+	}
+
+	file("config.json", "{}")
+	for _, dir := range []string{r.Dir, outside} {
+		if err := write(dir, HuggingFace); err == nil || !strings.Contains(err.Error(), "is not of an export: choose another folder") {
+			t.Errorf("a folder over %s: %v", dir, err)
+		}
+	}
+	again := filepath.Join(outside, "hf")
+	for range 2 {
+		if err := write(again, HuggingFace); err != nil {
+			t.Error(err)
+		}
+	}
+}
