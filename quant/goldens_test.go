@@ -2,6 +2,7 @@ package quant
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"slices"
@@ -234,8 +235,10 @@ func TestOutliersAgainstSciPy(t *testing.T) {
 			t.Fatalf("Hadamard: element %d is %v, want %v", i, v, g.Hadamard[i])
 		}
 	}
-	s, err := SmoothScales(ColumnPeaks(m, 4, 16), ColumnPeaks(numbers(8*16, 11), 8, 16), 0.6)
-	if err != nil {
+	inputs, errX := ColumnPeaks(m, 4, 16)
+	weights, errW := ColumnPeaks(numbers(8*16, 11), 8, 16)
+	s, err := SmoothScales(inputs, weights, 0.6)
+	if err = errors.Join(errX, errW, err); err != nil {
 		t.Fatal(err)
 	}
 	for i, v := range s {

@@ -98,8 +98,8 @@ const (
 	// clipping): see [ACIQ].
 	ACIQGaussian Scale = "aciq-gaussian"
 	ACIQLaplace  Scale = "aciq-laplace"
-	// Static takes the scales and zero points that are in the Tensor: those
-	// of calibration.
+	// Static takes the scales and zero points of [Scalar.WithScales], or
+	// those that are in the Tensor: the ones of calibration.
 	Static Scale = "static"
 )
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -148,8 +149,10 @@ func product(remedy string, bits float64, x, w []float32, rows, out, in int) ([]
 			x = apart.Rest
 		}
 	case smooth:
-		var f []float32
-		if f, err = quant.SmoothScales(quant.ColumnPeaks(x, rows, in), quant.ColumnPeaks(w, out, in), 0.5); err == nil {
+		inputs, errX := quant.ColumnPeaks(x, rows, in)
+		weights, errW := quant.ColumnPeaks(w, out, in)
+		f, errF := quant.SmoothScales(inputs, weights, 0.5)
+		if err = errors.Join(errX, errW, errF); err == nil {
 			err = quant.Smooth(x, w, f)
 		}
 	case rotate:
@@ -172,7 +175,9 @@ func product(remedy string, bits float64, x, w []float32, rows, out, in int) ([]
 	kernel.GemmNT(y, x, w, rows, out, in, false)
 	if apart != nil { // the product of the columns, in float32
 		columns := make([]float32, len(x))
-		apart.Merge(columns)
+		if err := apart.Merge(columns); err != nil {
+			return nil, err
+		}
 		kernel.GemmNT(y, columns, whole, rows, out, in, true)
 	}
 	return y, nil
