@@ -506,11 +506,18 @@ func TestBlockNoiseByRule(t *testing.T) {
 	}
 }
 
-// Noise of every kind has the size of each group's steps, and measured noise
-// consists of errors that the quantizer makes.
+// Noise of every kind has the size of each group's steps, which on a grid of
+// odd codes are two scales, and measured noise consists of errors that the
+// quantizer makes.
 func TestNoiseByRule(t *testing.T) {
+	for _, c := range []quant.Config{{Bits: 4, Granularity: quant.PerToken}, {Bits: 4, Scale: quant.SEQ, Granularity: quant.PerToken}} {
+		noiseByRule(t, c)
+	}
+}
+
+func noiseByRule(t *testing.T, c quant.Config) {
 	const rows, cols = 2, 20000
-	q := quantizer(t, quant.Config{Bits: 4, Granularity: quant.PerToken})
+	q := quantizer(t, c)
 	for _, kind := range []quant.NoiseKind{quant.UniformNoise, quant.GaussianNoise, quant.LaplaceNoise, quant.MeasuredNoise} {
 		w := &WeightQuantizer{Rule: q, Noise: quant.Noise{Kind: kind, Strength: 1}, Seed: 9}
 		b := newBench(t, [][]int{{rows, cols}}, func(in []*G.Node) (*G.Node, error) { return FakeQuantWeight(in[0], w) })
@@ -528,6 +535,9 @@ func TestNoiseByRule(t *testing.T) {
 		}
 		y := b.out.Value().Data().([]float64)
 		var square [rows]float64
+		for r := range want.Scales {
+			want.Scales[r] *= float32(want.Grid.Step)
+		}
 		for i, v := range y {
 			square[i/cols] += (v - b.data[0][i]) * (v - b.data[0][i]) / cols
 		}
