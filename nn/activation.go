@@ -49,13 +49,13 @@ func (q *ActivationQuantizer) exact() bool { return q.enabled() && q.Lambda == 1
 // [batch, height, width, channels], with the value X + lambda (Q(X) - X), Q
 // symmetric with one scale for each token or image: scale =
 // max|x|/(2^(bits-1)-1) and code = clamp(round(x/scale))
-// (arXiv:2402.17764, section 2), unless q.Rule says otherwise. The gradient
+// (arXiv:2402.17764, section 2, unnumbered), unless q.Rule says otherwise. The gradient
 // passes by q.Estimator. About the float values, see [FakeQuantWeight].
 //
 // Numbers that are not finite show in the values: a row that holds one has the
-// scale NaN or +Inf, and NaN for its values. Where the largest magnitude is
-// near the largest float32, the lowest code's value may be -Inf. With q.Rule
-// either ends the run with an error.
+// scale NaN or +Inf, and NaN for its values. A magnitude near the largest
+// float32 may become infinite, since its scale is rounded. With q.Rule either
+// ends the run with an error.
 func FakeQuantActivation(x *G.Node, q *ActivationQuantizer) (*G.Node, error) {
 	const name = "FakeQuantActivation"
 	if x == nil || !isBatch(x) {

@@ -86,8 +86,9 @@ func isNil(q quant.Quantizer) bool {
 
 // FakeQuantWeight returns a node of w's shape, [out, in] or with more
 // dimensions, with the value W + lambda (Q(W) - W), plus the quantizer's
-// noise. Q is q.Rule, or ternary with one scale: gamma = mean|W| and
-// code = clamp(round(w/gamma), -1, 1) (arXiv:2402.17764, equations 1 to 3).
+// noise. Q is q.Rule, or ternary with one scale: gamma = max(mean|W|, 1e-5) and
+// code = clamp(round(w/gamma), -1, 1) (arXiv:2402.17764, equations 1 to 3, but
+// for the epsilon that the paper adds to gamma).
 // The gradient passes by q.Estimator, and with learned scales by the rules of
 // [quant.LSQBackward] and [quant.SEQBackward].
 //

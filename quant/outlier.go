@@ -12,7 +12,7 @@ import (
 // divide them away, or spread them out.
 
 // Split is a matrix [rows, cols] whose columns with outliers are kept in
-// float32 (LLM.int8(), Dettmers et al. 2022, arXiv:2208.07339, section 3.2).
+// float32 (LLM.int8(), Dettmers et al. 2022, arXiv:2208.07339, equation 8).
 // The product with a weight matrix is that of the rest, in integers, plus that
 // of these columns.
 type Split struct {

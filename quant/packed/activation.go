@@ -71,7 +71,7 @@ func SiLU(in, out float32) (*Table, error) {
 var reLU2 = tabulate(func(x float64) float64 { return max(x, 0) * max(x, 0) }, 1, math.MaxInt8)
 
 // ReLU2 writes the codes of max(x, 0)^2 (So et al. 2021, arXiv:2109.08668,
-// section 4) and returns their scale, 127*scale^2, with which the largest code
+// section 4, unnumbered) and returns their scale, 127*scale^2, with which the largest code
 // stands for the square of the largest input. dst may be src. It fails on a
 // scale that is not positive, or whose square is too small or too large.
 func ReLU2(dst, src []int8, scale float32) (float32, error) {

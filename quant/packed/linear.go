@@ -113,7 +113,7 @@ func (l *Linear) In() int { return l.in }
 //
 //	y[r,o] = float32(sum of x*w) * (sx[r]*sw)
 //
-// (BitNet's matrix product, arXiv:2310.11453, section 2.1, equation 11). The
+// (BitNet's matrix product, arXiv:2310.11453, equation 11). The
 // sum is one of integers, exact; sw is the scale of the tensor or of channel o.
 // With groups it is the sum over the groups g of a row, in order and in float32,
 // of float32(sum of x*w in g) * (sx[r]*sw[o,g]). So the result has the same bits

@@ -159,6 +159,11 @@ func TestQuantizeRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unfinished := *columns
+	unfinished.Layout = quant.Layout{}
+	if _, err := FromTensor(Trits, &unfinished); err == nil || !strings.Contains(err.Error(), "set Layout by quant.Config.Layout") {
+		t.Errorf("without a layout: %v", err)
+	}
 	if _, err := FromTensor(Trits, columns); err == nil || !strings.Contains(err.Error(), "inner axis") {
 		t.Errorf("got %v", err)
 	}
