@@ -12,6 +12,9 @@ import (
 //
 //   - layers: blocks.0.*
 //     quantizer: {bits: 8, granularity: channel}
+//
+// which ParseMixed of trefoil/config reads, with an error for each field that is
+// not known. (yaml.Unmarshal skips those without a word.)
 type Mixed []MixedRule
 
 // MixedRule gives the layers whose names match a pattern a quantizer. In the

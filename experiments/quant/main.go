@@ -27,7 +27,7 @@ func main() {
 	dir := flag.String("data", filepath.Join("..", "shared", "data", "mnist"), "folder of the images, in IDX format")
 	out := flag.String("out", filepath.Join("runs", "quant"), "folder for the runs and the plots")
 	seeds := flag.Int("seeds", 3, "networks of each kind of noise, and of each rule that learns")
-	steps := flag.Int("steps", 800, "updates of the network that is quantized, 64 images each; half as many of the others")
+	steps := flag.Int("steps", 800, "updates of the network that is quantized, 64 images each; half as many with noise, a quarter of what learns quantized")
 	flag.Parse()
 	if flag.NArg() > 0 || *seeds < 1 || *steps < 200 {
 		fmt.Fprintln(os.Stderr, "quant: -seeds is at least 1, -steps at least 200, and there are no other arguments")

@@ -136,7 +136,7 @@ func (l lesson) phases() []schedule.Phase {
 // pixels, keeps float32 where inputs are quantized, as in PACT's paper.
 func (s *study) learning(ctx context.Context) (table, error) {
 	t := table{
-		title:   fmt.Sprintf("Learning while quantized, mean and spread of %d seeds", s.seeds),
+		title:   fmt.Sprintf("Learning while quantized, %d updates, mean and spread of %d seeds", s.steps/4, s.seeds),
 		columns: []string{"quantized", "rule", "loss", "accuracy, %"},
 	}
 	weights := func(bits float64, rule quant.Scale) *layers.Spec {
@@ -163,7 +163,7 @@ func (s *study) learning(ctx context.Context) (table, error) {
 		{"inputs, 4 bits", "PACT", lesson{spec: &layers.Spec{PACT: 4}, only: "[!c]*"}},
 	} {
 		var losses, accuracies []float64
-		row.steps, row.noise.Kind = s.steps/2, quant.NoNoise
+		row.steps, row.noise.Kind = s.steps/4, quant.NoNoise
 		row.name = "learning-" + strings.NewReplacer(" ", "-", ",", "").Replace(row.what+"-"+row.rule)
 		for seed := range s.seeds {
 			_, r, err := s.trained(ctx, row.lesson, uint64(seed+1))
