@@ -44,9 +44,11 @@ type Spec struct {
 	PACT int
 }
 
-// pactStart is the clip with which PACT begins, beyond most activations
-// (arXiv:1805.06085, section 3: any large number).
-const pactStart = 10
+// pactStart is the clip with which PACT begins: beyond most activations
+// (arXiv:1805.06085, section 3), but not so far that the lowest level of 2 bits,
+// half a step of a third of it, takes them all for zero: a clip learns from
+// values beyond it alone, and such a network never begins to learn.
+const pactStart = 3
 
 // Quantize gives the layer the quantizers of a spec, in place of those that it
 // has. Call it before Forward, which builds them into the graph. Scales that

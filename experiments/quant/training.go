@@ -26,24 +26,26 @@ type lesson struct {
 	steps     int
 	noise     quant.Noise
 	spec      *layers.Spec
-	only      string          // the layers that spec is for: a pattern; empty means all
+	spared    string          // a layer that stays in float32: a pattern; empty means none
 	estimator quant.Estimator // of the weights; empty means the one that fits
 }
 
 // prepare gives the network the quantizers of the lesson.
 func (l lesson) prepare(net *layers.ConvNet) error {
-	spec, pattern := l.spec, l.only
+	spec := l.spec
 	if spec == nil && l.noise.Enabled() {
 		spec = &layers.Spec{Weights: &noisy}
 	}
 	if spec == nil {
 		return nil
 	}
-	if pattern == "" {
-		pattern = "*"
-	}
-	if _, err := layers.Swap(net, pattern, *spec); err != nil {
+	if _, err := layers.Swap(net, "*", *spec); err != nil {
 		return err
+	}
+	if l.spared != "" {
+		if _, err := layers.SwapBack(net, l.spared); err != nil {
+			return err
+		}
 	}
 	for _, q := range net.Quantizable() {
 		if q.Weights != nil {
@@ -58,7 +60,7 @@ func (l lesson) describe() string {
 	if l.spec == nil {
 		return fmt.Sprintf("noise %+v of %+v", l.noise, noisy)
 	}
-	text := fmt.Sprintf("estimator %s, layers %q, PACT %d", l.estimator, l.only, l.spec.PACT)
+	text := fmt.Sprintf("estimator %s, without %q, PACT %d", l.estimator, l.spared, l.spec.PACT)
 	for _, c := range []*quant.Config{l.spec.Weights, l.spec.Activations} {
 		if c != nil {
 			text += fmt.Sprintf(", %+v", *c)
@@ -132,8 +134,8 @@ func (l lesson) phases() []schedule.Phase {
 }
 
 // learning compares what learns while the network is quantized: scales, clips
-// of the inputs, and the estimators of rounding. The first layer's input, the
-// pixels, keeps float32 where inputs are quantized, as in PACT's paper.
+// of the inputs, and the estimators of rounding. The first layer stays in
+// float32 where inputs are quantized, as in PACT's paper.
 func (s *study) learning(ctx context.Context) (table, error) {
 	t := table{
 		title:   fmt.Sprintf("Learning while quantized, %d updates, mean and spread of %d seeds", s.steps/4, s.seeds),
@@ -145,6 +147,7 @@ func (s *study) learning(ctx context.Context) (table, error) {
 	inputs := func(bits float64) *layers.Spec {
 		return &layers.Spec{Activations: &quant.Config{Bits: bits, Granularity: quant.PerChannel}}
 	}
+	const first = "conv.0"
 	for _, row := range []struct {
 		what, rule string
 		lesson
@@ -157,10 +160,10 @@ func (s *study) learning(ctx context.Context) (table, error) {
 		{"weights, 2 bits", "absmax", lesson{spec: weights(2, quant.AbsMax)}},
 		{"weights, 2 bits", "lsq", lesson{spec: weights(2, quant.LSQ)}},
 		{"weights, 2 bits", "seq", lesson{spec: weights(2, quant.SEQ)}},
-		{"inputs, 2 bits", "absmax by image", lesson{spec: inputs(2), only: "[!c]*"}},
-		{"inputs, 2 bits", "PACT", lesson{spec: &layers.Spec{PACT: 2}, only: "[!c]*"}},
-		{"inputs, 4 bits", "absmax by image", lesson{spec: inputs(4), only: "[!c]*"}},
-		{"inputs, 4 bits", "PACT", lesson{spec: &layers.Spec{PACT: 4}, only: "[!c]*"}},
+		{"inputs, 2 bits", "absmax by image", lesson{spec: inputs(2), spared: first}},
+		{"inputs, 2 bits", "PACT", lesson{spec: &layers.Spec{PACT: 2}, spared: first}},
+		{"inputs, 4 bits", "absmax by image", lesson{spec: inputs(4), spared: first}},
+		{"inputs, 4 bits", "PACT", lesson{spec: &layers.Spec{PACT: 4}, spared: first}},
 	} {
 		var losses, accuracies []float64
 		row.steps, row.noise.Kind = s.steps/4, quant.NoNoise
