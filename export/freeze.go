@@ -178,9 +178,11 @@ func (r *Run) calibrate(ctx context.Context, c *packed.Config, o Options) (map[s
 		if err := site.Err(); err != nil {
 			return nil, fmt.Errorf("calibration: input of %s: %w", name, err)
 		}
-		bounds[name] = packed.Activation{
-			Bits: r.Config.Quantization.Activations.Bits, AbsMax: site.AbsMax(), Percentile: site.Percentile(o.Percentile),
+		percentile, err := site.Percentile(o.Percentile)
+		if err != nil {
+			return nil, fmt.Errorf("calibration: %w", err)
 		}
+		bounds[name] = packed.Activation{Bits: r.Config.Quantization.Activations.Bits, AbsMax: site.AbsMax(), Percentile: percentile}
 	}
 	c.Quantization.Percentile, c.Quantization.CalibrationTokens = o.Percentile, total
 	return bounds, nil

@@ -61,7 +61,7 @@ func (m *Model) check(tokens []int32) error {
 // forward runs the blocks over tokens, batch sequences of equal length one
 // after the other, and leaves their residual stream in w.x. With a cache,
 // batch is 1 and the tokens follow those of the cache.
-func (m *Model) forward(w *workspace, tokens []int32, batch int, past *cache) {
+func (m *Model) forward(w *workspace, tokens []int32, batch int, past *cache) error {
 	c := m.config.Model
 	rows := len(tokens)
 	w.fit(c, rows)
@@ -71,24 +71,33 @@ func (m *Model) forward(w *workspace, tokens []int32, batch int, past *cache) {
 	for i := range m.blocks {
 		b := &m.blocks[i]
 		m.normalize(w, w.normed, w.x, b.attentionNorm, rows)
-		m.project(w, b.qkv, w.joined, w.normed, rows)
+		if err := m.project(w, b.qkv, w.joined, w.normed, rows); err != nil {
+			return err
+		}
 		m.attend(w, i, rows, batch, past)
-		m.project(w, b.o, w.joined, m.subNormalize(w, b.attentionSubNorm, rows), rows)
+		if err := m.project(w, b.o, w.joined, m.subNormalize(w, b.attentionSubNorm, rows), rows); err != nil {
+			return err
+		}
 		kernel.Add(w.x[:rows*c.Dim], w.x[:rows*c.Dim], w.joined[:rows*c.Dim])
 
 		m.normalize(w, w.normed, w.x, b.ffnNorm, rows)
-		m.project(w, b.gateUp, w.joined, w.normed, rows)
+		if err := m.project(w, b.gateUp, w.joined, w.normed, rows); err != nil {
+			return err
+		}
 		if c.Activation == arch.ReLU2 {
 			kernel.ReLU2Gate(w.mixed, w.joined, rows, c.FF)
 		} else {
 			kernel.SiLUGate(w.mixed, w.joined, rows, c.FF)
 		}
-		m.project(w, b.down, w.joined, m.subNormalize(w, b.ffnSubNorm, rows), rows)
+		if err := m.project(w, b.down, w.joined, m.subNormalize(w, b.ffnSubNorm, rows), rows); err != nil {
+			return err
+		}
 		kernel.Add(w.x[:rows*c.Dim], w.x[:rows*c.Dim], w.joined[:rows*c.Dim])
 	}
 	if past != nil {
 		past.tokens += rows
 	}
+	return nil
 }
 
 func (m *Model) normalize(w *workspace, y, x, gain []float32, rows int) {
@@ -105,11 +114,12 @@ func (m *Model) subNormalize(w *workspace, gain []float32, rows int) []float32 {
 	return w.normed
 }
 
-func (m *Model) project(w *workspace, p *projection, y, x []float32, rows int) {
-	p.apply(w, y, x, rows, m.activations)
-	if m.tap != nil {
+func (m *Model) project(w *workspace, p *projection, y, x []float32, rows int) error {
+	err := p.apply(w, y, x, rows, m.activations)
+	if err == nil && m.tap != nil {
 		p.show(m.tap, y, x, rows)
 	}
+	return err
 }
 
 // attend reads the queries, keys and values of block i from w.joined and
@@ -165,7 +175,9 @@ func (m *Model) Logits(tokens []int32, batch int) ([]float32, error) {
 	}
 	var w workspace
 	logits := make([]float32, len(tokens)*c.Vocab)
-	m.forward(&w, tokens, batch, nil)
+	if err := m.forward(&w, tokens, batch, nil); err != nil {
+		return nil, err
+	}
 	m.head(&w, logits, w.x, len(tokens))
 	return logits, nil
 }

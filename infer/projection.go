@@ -63,26 +63,31 @@ func (l *loader) projection(names ...string) *projection {
 func (p *projection) quantizesInput() bool { return p.activation.Bits < 32 }
 
 // apply computes y [rows, out] of x [rows, in].
-func (p *projection) apply(w *workspace, y, x []float32, rows int, mode Activations) {
+func (p *projection) apply(w *workspace, y, x []float32, rows int, mode Activations) error {
 	if p.quantizesInput() {
-		p.quantize(w, x, rows, mode)
+		if err := p.quantize(w, x, rows, mode); err != nil {
+			return err
+		}
 	}
 	if p.weights == nil {
 		for i := range p.parts {
 			part := &p.parts[i]
-			part.weights.Multiply(y[part.first:], p.out, w.codes, w.scales, rows)
+			if err := part.weights.Multiply(y[part.first:], p.out, w.codes, w.scales, rows); err != nil {
+				return fmt.Errorf("%s: %w", part.name, err)
+			}
 		}
-		return
+		return nil
 	}
 	if p.quantizesInput() {
 		kernel.DequantizeRows(w.rounded, w.codes, w.scales, rows, p.in)
 		x = w.rounded
 	}
 	kernel.GemmNT(y, x, p.weights, rows, p.out, p.in, false)
+	return nil
 }
 
 // quantize fills w.codes [rows, in] and w.scales [rows].
-func (p *projection) quantize(w *workspace, x []float32, rows int, mode Activations) {
+func (p *projection) quantize(w *workspace, x []float32, rows int, mode Activations) error {
 	in := packed.Input{Bits: p.activation.Bits}
 	top := float32(quant.MaxCode(in.Bits))
 	switch mode {
@@ -91,7 +96,10 @@ func (p *projection) quantize(w *workspace, x []float32, rows int, mode Activati
 	case StaticPercentile:
 		in.Scale = p.activation.Percentile / top
 	}
-	in.Quantize(w.codes, w.scales, x, rows, p.in)
+	if err := in.Quantize(w.codes, w.scales, x, rows, p.in); err != nil {
+		return fmt.Errorf("%s: %w", p.parts[0].name, err)
+	}
+	return nil
 }
 
 // show hands each layer's input and output to a tap.

@@ -62,7 +62,9 @@ func (s *Session) Append(tokens ...int32) ([]float32, error) {
 		s.forget()
 		fresh = s.window
 	}
-	s.m.forward(&s.w, fresh, 1, &s.past)
+	if err := s.m.forward(&s.w, fresh, 1, &s.past); err != nil {
+		return nil, err
+	}
 	s.m.head(&s.w, s.logits, s.w.x[(len(fresh)-1)*dim:len(fresh)*dim], 1)
 	return s.logits, nil
 }

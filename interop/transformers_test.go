@@ -67,7 +67,9 @@ func (m *model) flips(t *testing.T, theirs []float32) []int {
 		tapped := m.WithTap(func(name string, x, _ []float32, rows int) {
 			in := len(x) / rows
 			ours, scales := make([]int8, len(x)), make([]float32, rows)
-			packed.Input{Bits: 8}.Quantize(ours, scales, x, rows, in)
+			if err := (packed.Input{Bits: 8}).Quantize(ours, scales, x, rows, in); err != nil {
+				t.Fatal(err)
+			}
 			their := theirs[:len(x)]
 			theirs = theirs[len(x):]
 			until := same

@@ -43,8 +43,8 @@ func (c *BitConv2D) Freeze() (*packed.Conv2D, packed.Input, error) {
 // Pack returns the quantized weights as they are now, in the fewest bits that
 // hold their codes, and how the layer quantizes its input. It needs symmetric
 // weights with scales by tensor, channel or group, and an input with a scale
-// for each token or image, or one learned by PACT, which then must come from a
-// ReLU.
+// for each token or image, with one that was calibrated, or one learned by PACT,
+// which then must come from a ReLU.
 func (q *Quantized) Pack() (*packed.Matrix, packed.Input, error) {
 	input, err := q.input()
 	if err != nil {
@@ -68,14 +68,32 @@ func (q *Quantized) input() (packed.Input, error) {
 	case a.Rule == nil:
 		return packed.Input{}, fmt.Errorf("an input of %d bits is not quantized: use 2 to 8 to pack the layer", a.Bits)
 	}
-	return packed.Input{}, fmt.Errorf("the input's quantizer has no packed form: use absmax with {granularity: channel, axis: 0} (a scale for each token or image), or PACT")
+	if scalar, ok := q.Activations.Rule.(*quant.Scalar); ok {
+		if input, ok := calibrated(scalar); ok {
+			return input, nil
+		}
+	}
+	return packed.Input{}, fmt.Errorf("the input's quantizer has no packed form: use absmax with {granularity: channel, axis: 0} (a scale for each token or image), one calibrated scale of a full symmetric grid, or PACT")
+}
+
+// calibrated returns the packed form of a quantizer with one fixed scale, if it
+// has one: codes of all of a symmetric grid, rounded half to even.
+func calibrated(q *quant.Scalar) (input packed.Input, ok bool) {
+	scales, _ := q.Scales()
+	c := q.Config()
+	ok = len(scales) == 1 && c.Granularity == quant.PerTensor && c.Bits >= 2 && c.Scheme == quant.Symmetric &&
+		c.Codes == quant.Full && c.Rounding == quant.HalfEven
+	if !ok {
+		return input, false
+	}
+	return packed.Input{Bits: int(c.Bits), Scale: scales[0]}, true
 }
 
 func (q *Quantized) matrix() (*packed.Matrix, error) {
 	if q.Weights == nil {
 		return nil, fmt.Errorf("the weights are not quantized: give them a quantizer to pack the layer")
 	}
-	t := &quant.Tensor{Shape: q.Weight.Shape}
+	t := &quant.Tensor{Shape: q.Weight.Shape, Draw: q.Weights.Draw()}
 	var err error
 	if rule := q.Weights.Rule; rule != nil {
 		err = q.encode(t, rule)

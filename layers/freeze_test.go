@@ -30,6 +30,21 @@ var specs = []Spec{
 	{Weights: &quant.Config{Bits: 3, Scale: quant.MSE}, PACT: 4},
 	{Weights: &quant.Config{Bits: 4, Granularity: quant.PerChannel, ScaleType: quant.PowerOfTwo}, Activations: perRow},
 	{Weights: &quant.Config{Bits: 8}, Activations: perRow},
+	{Weights: &quant.Config{}, Calibrated: fixed(quant.Config{Bits: 8}, 0.03)},
+	{Weights: &quant.Config{Bits: 4, Granularity: quant.PerChannel}, Calibrated: fixed(quant.Config{Bits: 4, Scale: quant.MSE}, 0.4)},
+	{Weights: &quant.Config{Bits: 3, Rounding: quant.Stochastic, ScaleType: quant.Float16}, Activations: perRow},
+}
+
+// fixed returns a quantizer with one calibrated scale.
+func fixed(c quant.Config, scale float32) *quant.Scalar {
+	q, err := quant.New(c)
+	if err == nil {
+		q, err = q.WithScales([]float32{scale}, nil)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return q
 }
 
 // grouped is a spec for rows of 24 weights.
@@ -51,6 +66,9 @@ func redraw(seed uint64, l *Quantized, x []float32) {
 	w := l.Weight.Data()
 	for i := range w {
 		w[i] = float32(r.NormFloat64() / float64(1+seed%7))
+	}
+	if l.Weights != nil {
+		l.Weights.Step = seed
 	}
 	if l.scales != nil {
 		for i := range l.scales.Data() {
@@ -90,7 +108,9 @@ func TestFrozenLinearEqualsGraph(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				frozen.Apply(got, values, tokens, input)
+				if err := frozen.Apply(got, values, tokens, input); err != nil {
+					t.Fatal(err)
+				}
 				if want := y.Value().Data().([]float32); !slices.Equal(got, want) {
 					t.Fatalf("seed %d: packed %v, graph %v", seed, got, want)
 				}
@@ -116,7 +136,6 @@ func TestFrozenConv2DEqualsGraph(t *testing.T) {
 			}
 			vm := G.NewTapeMachine(g)
 			defer vm.Close()
-			codes, scales := make([]int8, len(values)), make([]float32, batch)
 			got := make([]float32, y.Shape().TotalSize())
 			for seed := range uint64(1000) {
 				redraw(seed, &c.Quantized, values)
@@ -128,8 +147,7 @@ func TestFrozenConv2DEqualsGraph(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				input.Quantize(codes, scales, values, batch, len(values)/batch)
-				if err := frozen.Multiply(got, codes, scales, height, width); err != nil {
+				if err := frozen.Apply(got, values, batch, height, width, input); err != nil {
 					t.Fatal(err)
 				}
 				if want := y.Value().Data().([]float32); !slices.Equal(got, want) {
@@ -142,6 +160,7 @@ func TestFrozenConv2DEqualsGraph(t *testing.T) {
 
 func TestFreezeErrors(t *testing.T) {
 	for want, spec := range map[string]Spec{
+		"one calibrated scale":                         {Weights: &quant.Config{}, Calibrated: fixed(quant.Config{Bits: 8, Codes: quant.Narrow}, 1)},
 		"weights are not quantized":                    {Activations: perRow},
 		"input is not quantized":                       {Weights: &quant.Config{}},
 		"layer: the input's quantizer has no packed":   {Weights: &quant.Config{}, Activations: &quant.Config{Bits: 8, Scheme: quant.Affine}},
@@ -197,9 +216,16 @@ func TestSwap(t *testing.T) {
 	}
 	for want, spec := range map[string]Spec{
 		"blocks.0.attention.q: weights: quantizer: bits": {Weights: &quant.Config{Bits: 9}},
-		"choose one":   {Activations: perRow, PACT: 4},
-		"use PACT":     {Activations: &quant.Config{Bits: 4, Scale: quant.LSQ}},
-		"groups of 5 ": {Weights: &quant.Config{Bits: 4, Scale: quant.LSQ, Granularity: quant.PerGroup, Group: 5}},
+		"choose one":                                {Activations: perRow, PACT: 4},
+		"2 of PACT, Activations and Calibrated":     {Activations: perRow, Calibrated: fixed(quant.Config{Bits: 8}, 1)},
+		"PACT of -1 bits is not supported: use 2":   {PACT: -1},
+		"PACT of 1 bits":                            {PACT: 1},
+		"PACT of 8 bits":                            {PACT: 8},
+		"no scales: give it some by WithScales":     {Calibrated: new(quant.Scalar)},
+		"static has no scales here: use Calibrated": {Activations: &quant.Config{Bits: 8, Scale: quant.Static}},
+		"static has no scales for weights":          {Weights: &quant.Config{Bits: 8, Scale: quant.Static}},
+		"use PACT":                                  {Activations: &quant.Config{Bits: 4, Scale: quant.LSQ}},
+		"groups of 5 ":                              {Weights: &quant.Config{Bits: 4, Scale: quant.LSQ, Granularity: quant.PerGroup, Group: 5}},
 	} {
 		if _, err := Swap(m, "blocks.0.attention.q", spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
@@ -274,11 +300,50 @@ func TestMixAfterSwap(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := make([]float32, tokens*out)
-		frozen.Apply(got, values, tokens, input)
+		if err := frozen.Apply(got, values, tokens, input); err != nil {
+			t.Fatal(err)
+		}
 		if want := y.Value().Data().([]float32); !slices.Equal(got, want) {
 			t.Errorf("%v: packed %v, graph %v", other, got, want)
 		}
 	}
+}
+
+// Once Forward has built a layer, its quantizers stay: Freeze must not pack
+// others than those of the graph.
+func TestQuantizersStayAfterForward(t *testing.T) {
+	g := G.NewGraph()
+	l := NewLinear(g, "layer", 6, 4, Init{1, 1})
+	if err := l.Quantize(Spec{Weights: &quant.Config{}, Activations: perRow}); err != nil {
+		t.Fatal(err)
+	}
+	x, _ := images(g, 3, 6)
+	if _, err := l.Forward(x); err != nil {
+		t.Fatal(err)
+	}
+	_, swap := Swap(l, "*", Spec{Weights: fourBits})
+	_, back := SwapBack(l, "*")
+	for name, err := range map[string]error{
+		"Quantize": l.Quantize(Spec{Weights: fourBits}), "Dequantize": l.Dequantize(), "Swap": swap, "SwapBack": back,
+		"Mix": Mix(l, quant.Mixed{{Layers: "*", Quantizer: *fourBits}}),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "layer: the layer is in the graph already: quantize it before Forward") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if m, _, err := l.Pack(); err != nil || m.Format().String() != "1.6 bits" {
+		t.Errorf("packed as %v (%v), want the ternary weights of the graph", m.Format(), err)
+	}
+}
+
+// A layer without inputs is a mistake of the program, and said so.
+func TestNewLinearOfNothing(t *testing.T) {
+	defer func() {
+		if got := fmt.Sprint(recover()); !strings.Contains(got, "layer: weights of shape [2 -3]") {
+			t.Errorf("panic %q", got)
+		}
+	}()
+	NewBitLinear(G.NewGraph(), "layer", -3, 2, Init{})
 }
 
 // However a scale for each token is written, it is the node's own rule, which

@@ -17,7 +17,8 @@ type BitLinear struct {
 	Quantized // Weight is [out, in]
 }
 
-// NewBitLinear adds the weights of a quantized layer to the graph.
+// NewBitLinear adds the weights of a quantized layer to the graph. It panics on
+// sizes below 1.
 func NewBitLinear(g *G.ExprGraph, name string, in, out int, init Init) *BitLinear {
 	l := NewLinear(g, name, in, out, init)
 	l.Weights = &nn.WeightQuantizer{Lambda: 1, Seed: init.Seed ^ nameSeed(name)}

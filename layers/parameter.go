@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -50,7 +51,11 @@ type Init struct {
 // (GPT-2, Llama).
 const InitStd = 0.02
 
+// tensor adds weights to the graph. It panics on a dimension below 1.
 func (in Init) tensor(g *G.ExprGraph, name string, kind arch.Kind, shape ...int) *Parameter {
+	if slices.Min(shape) < 1 {
+		panic(fmt.Sprintf("layers: %s: weights of shape %v: every dimension must be at least 1", name, shape))
+	}
 	r := rand.New(rand.NewPCG(in.Seed, nameSeed(name)))
 	values := make([]float32, tensor.Shape(shape).TotalSize())
 	for i := range values {

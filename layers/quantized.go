@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"errors"
 	"fmt"
 
 	G "gorgonia.org/gorgonia"
@@ -23,6 +24,7 @@ type Quantized struct {
 	scales *Parameter // learned with the weight; nil if the quantizer finds them
 	clip   *Parameter // PACT's; nil without
 	bits   int        // of the input with PACT
+	built  bool       // into a graph, so that the quantizers must stay
 }
 
 // Spec says how a layer is quantized.
@@ -34,19 +36,29 @@ type Spec struct {
 	// {Bits: 8, Granularity: quant.PerChannel}, with the axis 0, or for a
 	// linear layer quant.PerToken.
 	Activations *quant.Config
+	// Calibrated, in place of Activations, quantizes the input by fixed
+	// scales: see [quant.Scalar.WithScales]. Freeze wants one scale.
+	Calibrated *quant.Scalar
 	// PACT, if not 0, is the number of bits, 2 to 7, of an input that is
 	// clipped to 0 and a learned maximum, in place of Activations.
 	PACT int
 }
 
-// pactStart is the clip with which PACT begins, beyond most activations
-// (arXiv:1805.06085, section 3: any large number).
-const pactStart = 10
+// pactStart is the clip with which PACT begins: beyond most activations
+// (arXiv:1805.06085, section 3), but not so far that the lowest level of 2 bits,
+// half a step of a third of it, takes them all for zero: a clip learns from
+// values beyond it alone, and such a network never begins to learn.
+const pactStart = 3
 
 // Quantize gives the layer the quantizers of a spec, in place of those that it
 // has. Call it before Forward, which builds them into the graph. Scales that
-// are learned become parameters NAME.scales, PACT's maximum NAME.clip.
+// are learned become parameters NAME.scales, PACT's maximum NAME.clip. It
+// fails on a quantizer that does not suit the layer, on more than one of
+// Activations, Calibrated and PACT, and after Forward.
 func (q *Quantized) Quantize(s Spec) error {
+	if err := q.changeable(); err != nil {
+		return err
+	}
 	g, name := q.Weight.Node.Graph(), q.Weight.Name
 	fresh := Quantized{Weight: q.Weight}
 	if s.Weights != nil {
@@ -54,9 +66,17 @@ func (q *Quantized) Quantize(s Spec) error {
 			return fmt.Errorf("%s: weights: %w", name, err)
 		}
 	}
+	ways := 0
+	for _, given := range []bool{s.PACT != 0, s.Activations != nil, s.Calibrated != nil} {
+		if given {
+			ways++
+		}
+	}
 	switch {
-	case s.PACT != 0 && s.Activations != nil:
-		return fmt.Errorf("%s: activations: PACT and a quantizer of activations: choose one", name)
+	case ways > 1:
+		return fmt.Errorf("%s: activations: %d of PACT, Activations and Calibrated are given: choose one", name, ways)
+	case s.PACT != 0 && (s.PACT < 2 || s.PACT > 7):
+		return fmt.Errorf("%s: activations: PACT of %d bits is not supported: use 2 to 7", name, s.PACT)
 	case s.PACT != 0:
 		fresh.bits = s.PACT
 		fresh.clip = newParameter(g, arch.Parameter{Name: name + ".clip", Shape: []int{1}, Kind: arch.Linear}, []float32{pactStart})
@@ -64,18 +84,41 @@ func (q *Quantized) Quantize(s Spec) error {
 		if err := fresh.quantizeActivations(*s.Activations); err != nil {
 			return fmt.Errorf("%s: activations: %w", name, err)
 		}
+	case s.Calibrated != nil:
+		if scales, _ := s.Calibrated.Scales(); scales == nil {
+			return fmt.Errorf("%s: activations: the calibrated quantizer has no scales: give it some by WithScales", name)
+		}
+		fresh.Activations = &nn.ActivationQuantizer{Lambda: 1, Rule: s.Calibrated}
 	}
 	*q = fresh
 	return nil
 }
 
-// Dequantize makes the layer float32 again. Call it before Forward.
-func (q *Quantized) Dequantize() { *q = Quantized{Weight: q.Weight} }
+// Dequantize makes the layer float32 again. It fails after Forward.
+func (q *Quantized) Dequantize() error {
+	if err := q.changeable(); err != nil {
+		return err
+	}
+	*q = Quantized{Weight: q.Weight}
+	return nil
+}
+
+// changeable reports a layer that Forward has built into the graph: another
+// quantizer would be that of Freeze, and not that of the graph.
+func (q *Quantized) changeable() error {
+	if q.built {
+		return fmt.Errorf("%s: the layer is in the graph already: quantize it before Forward", q.Weight.Name)
+	}
+	return nil
+}
 
 func (q *Quantized) quantizeWeights(g *G.ExprGraph, c quant.Config) error {
 	rule, err := quant.New(c)
 	if err != nil {
 		return err
+	}
+	if c.Scale == quant.Static {
+		return errors.New("the rule static has no scales for weights: use one that finds them, or lsq, which learns them")
 	}
 	if _, err := rule.Config().Layout(q.Weight.Shape...); err != nil {
 		return err
@@ -105,6 +148,8 @@ func (q *Quantized) quantizeActivations(c quant.Config) error {
 	}
 	if s := rule.Config().Scale; s == quant.LSQ || s == quant.SEQ {
 		return fmt.Errorf("the scale %s is learned with weights: use PACT", s)
+	} else if s == quant.Static {
+		return errors.New("the rule static has no scales here: use Calibrated with a quantizer that has them by WithScales")
 	}
 	q.Activations = &nn.ActivationQuantizer{Lambda: 1}
 	if q.ownsRows(rule.Config()) {
@@ -137,19 +182,20 @@ func (q *Quantized) Parameters() []*Parameter {
 }
 
 // SetMoment makes the next runs blend weights and activations by lambda, with
-// noise on the weights that step draws.
+// noise on the weights that step draws, as it does stochastic rounding.
 func (q *Quantized) SetMoment(lambda float64, noise quant.Noise, step int) {
 	if q.Weights != nil {
 		q.Weights.Lambda, q.Weights.Noise, q.Weights.Step = lambda, noise, uint64(step)
 	}
 	if q.Activations != nil {
-		q.Activations.Lambda = lambda
+		q.Activations.Lambda, q.Activations.Step = lambda, uint64(step)
 	}
 }
 
 // fakeQuantInput returns the node of the quantized input.
 func (q *Quantized) fakeQuantInput(x *G.Node) (*G.Node, error) {
 	var err error
+	q.built = true
 	switch {
 	case q.clip != nil:
 		x, err = nn.PACT(x, q.clip.Node, q.bits)
@@ -164,6 +210,7 @@ func (q *Quantized) fakeQuantInput(x *G.Node) (*G.Node, error) {
 
 // fakeQuantWeight returns the node of the quantized weight.
 func (q *Quantized) fakeQuantWeight() (*G.Node, error) {
+	q.built = true
 	if q.Weights == nil {
 		return q.Weight.Node, nil
 	}

@@ -15,23 +15,19 @@ type Model interface {
 
 // Swap quantizes the layers of a model whose weights' names match a pattern,
 // such as "blocks.0.*" (see [path.Match]), and returns their names. It is an
-// error if there are none. Layers are swapped before Forward builds them into
-// the graph.
+// error if there are none, or if Forward has built them into the graph already.
 func Swap(m Model, pattern string, s Spec) (swapped []string, err error) {
 	return walk(m, pattern, func(l *Quantized) error { return l.Quantize(s) })
 }
 
 // SwapBack makes the layers whose names match a pattern float32 again.
 func SwapBack(m Model, pattern string) (swapped []string, err error) {
-	return walk(m, pattern, func(l *Quantized) error {
-		l.Dequantize()
-		return nil
-	})
+	return walk(m, pattern, (*Quantized).Dequantize)
 }
 
 // Mix quantizes the weights of a model's layers as a table of patterns says:
 // see [quant.Mixed]. Inputs, and the layers that no pattern matches, stay as
-// they are. Call it before Forward builds the layers into the graph.
+// they are. It fails where Forward has built a layer into the graph already.
 func Mix(m Model, table quant.Mixed) error {
 	var names []string
 	layers := m.Quantizable()
@@ -46,6 +42,9 @@ func Mix(m Model, table quant.Mixed) error {
 		rule := rules[l.Weight.Name]
 		if rule == nil {
 			continue
+		}
+		if err := l.changeable(); err != nil {
+			return err
 		}
 		if err := l.quantizeWeights(l.Weight.Node.Graph(), rule.Config()); err != nil {
 			return fmt.Errorf("%s: weights: %w", l.Weight.Name, err)

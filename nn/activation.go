@@ -25,6 +25,9 @@ type ActivationQuantizer struct {
 	Estimator quant.Estimator
 	// Lambda blends: the node's value is X + Lambda (Q(X) - X).
 	Lambda float64
+	// Step chooses which activations stochastic rounding rounds up: count it
+	// up. Step 0 rounds as the rule does outside of a graph.
+	Step uint64
 	// GradientBits is the precision of the backward products of the linear
 	// layers that read the node, where the codes are exact: 16 rounds the
 	// gradient to 16 bits and multiplies integers, anything else takes float
@@ -32,7 +35,7 @@ type ActivationQuantizer struct {
 	GradientBits int
 }
 
-func (q *ActivationQuantizer) now() moment { return moment{lambda: q.Lambda} }
+func (q *ActivationQuantizer) now() moment { return moment{lambda: q.Lambda, step: q.Step} }
 
 func (q *ActivationQuantizer) gradientBits() int { return q.GradientBits }
 
@@ -46,17 +49,25 @@ func (q *ActivationQuantizer) exact() bool { return q.enabled() && q.Lambda == 1
 // [batch, height, width, channels], with the value X + lambda (Q(X) - X), Q
 // symmetric with one scale for each token or image: scale =
 // max|x|/(2^(bits-1)-1) and code = clamp(round(x/scale))
-// (arXiv:2402.17764, section 2), unless q.Rule says otherwise. The gradient
+// (arXiv:2402.17764, section 2, unnumbered), unless q.Rule says otherwise. The gradient
 // passes by q.Estimator. About the float values, see [FakeQuantWeight].
+//
+// Numbers that are not finite show in the values: a row that holds one has the
+// scale NaN or +Inf, and NaN for its values. A magnitude near the largest
+// float32 may become infinite, since its scale is rounded. With q.Rule either
+// ends the run with an error.
 func FakeQuantActivation(x *G.Node, q *ActivationQuantizer) (*G.Node, error) {
 	const name = "FakeQuantActivation"
-	if !isBatch(x) {
+	if x == nil || !isBatch(x) {
 		return nil, shapeError(name, "x [tokens, in] or [batch, height, width, channels]", x)
 	}
 	if err := q.Estimator.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if q.Rule != nil {
+		if isNil(q.Rule) {
+			return nil, fmt.Errorf("%s: the rule is a nil pointer: make one with quant.New", name)
+		}
 		return fakeQuantByRule(name, x, rule{q.Rule, q.Learned, q.Estimator, q.now, q.gradientBits})
 	}
 	return byType(name, x,

@@ -32,10 +32,14 @@ type WeightQuantizer struct {
 	// the node does; block noise, which spares blocks from the blend, then
 	// does nothing.
 	Noise quant.Noise
-	// Seed and Step choose the noise: give each matrix a seed of its own, and
-	// count Step up.
+	// Seed and Step choose the noise, and which weights stochastic rounding
+	// rounds up: give each matrix a seed of its own, and count Step up.
+	// Step 0 rounds as the rule does outside of a graph.
 	Seed, Step uint64
 }
+
+// Draw returns the [quant.Tensor] Draw of a run: of stochastic rounding.
+func (q *WeightQuantizer) Draw() uint64 { return q.now().draw() }
 
 // validate reports fields that would otherwise mean b1.58's own rule, or no
 // noise, without a word.
@@ -45,10 +49,8 @@ func (q *WeightQuantizer) validate() error {
 		return fmt.Errorf("the scale %q is not b1.58's: use absmean or median, or a Rule that quant.New makes", q.Scale)
 	case q.Rule == nil && q.Learned != nil:
 		return errors.New("scales are learned by a rule: set Rule to a quantizer with scale lsq or seq")
-	case q.Noise.Kind != "" && !slices.Contains(quant.NoiseKinds(), q.Noise.Kind):
-		return fmt.Errorf("the noise %q is not known: use one of %q", q.Noise.Kind, quant.NoiseKinds())
 	}
-	return q.Estimator.Validate()
+	return errors.Join(q.Noise.Validate(), q.Estimator.Validate())
 }
 
 func (q *WeightQuantizer) exact() bool { return q.Lambda == 1 && !q.Noise.Enabled() }
@@ -57,37 +59,57 @@ func (q *WeightQuantizer) now() moment {
 	return moment{q.Lambda, q.Noise, q.Seed, q.Step}
 }
 
-// FakeQuant returns a node of x's shape with the value of x after quantization
-// by any quantizer of trefoil/quant. The gradient passes straight through
-// (Bengio et al. 2013, arXiv:1308.3432), but on a grid of 2 bits and more not
-// to values beyond the outermost codes, which do not move with x
-// (arXiv:1712.05877, section 3). For scales that are learned see
-// [WeightQuantizer].
-func FakeQuant(x *G.Node, rule quant.Quantizer) (*G.Node, error) {
-	if rule == nil {
-		return nil, errors.New("FakeQuant: the quantizer is nil: make one with quant.New")
+// FakeQuant returns a node of x's shape, of one dimension or more, with the
+// value of x after quantization by any quantizer of trefoil/quant; one of the
+// rule static must have its scales by [quant.Scalar.WithScales]. The gradient
+// passes straight through (Bengio et al. 2013, arXiv:1308.3432), but on a grid
+// of 2 bits and more not to values beyond the outermost codes, which do not
+// move with x (arXiv:1712.05877, section 3). For scales that are learned, and
+// for stochastic rounding that differs from run to run, see [WeightQuantizer].
+func FakeQuant(x *G.Node, q quant.Quantizer) (*G.Node, error) {
+	const name = "FakeQuant"
+	if isNil(q) {
+		return nil, fmt.Errorf("%s: the quantizer is nil: make one with quant.New", name)
 	}
-	return FakeQuantWeight(x, &WeightQuantizer{Rule: rule, Lambda: 1})
+	if x == nil || x.Dims() < 1 || slices.Contains(x.Shape(), 0) {
+		return nil, shapeError(name, "a tensor with elements", x)
+	}
+	always := (&WeightQuantizer{Lambda: 1}).now()
+	return fakeQuantByRule(name, x, rule{quantizer: q, now: func() moment { return always }})
+}
+
+// isNil reports whether there is no quantizer, not even behind a pointer.
+func isNil(q quant.Quantizer) bool {
+	scalar, ok := q.(*quant.Scalar)
+	return q == nil || ok && scalar == nil
 }
 
 // FakeQuantWeight returns a node of w's shape, [out, in] or with more
 // dimensions, with the value W + lambda (Q(W) - W), plus the quantizer's
-// noise. Q is q.Rule, or ternary with one scale: gamma = mean|W| and
-// code = clamp(round(w/gamma), -1, 1) (arXiv:2402.17764, equations 1 to 3).
+// noise. Q is q.Rule, or ternary with one scale: gamma = max(mean|W|, 1e-5) and
+// code = clamp(round(w/gamma), -1, 1) (arXiv:2402.17764, equations 1 to 3, but
+// for the epsilon that the paper adds to gamma).
 // The gradient passes by q.Estimator, and with learned scales by the rules of
 // [quant.LSQBackward] and [quant.SEQBackward].
+//
+// Weights that are not finite show in the values, which become NaN or
+// infinite, where q.Rule is nil; with a rule they end the run with an error
+// that names the first of them.
 //
 // In a run in which every reader of the node multiplies codes (see [Linear]),
 // the node's float values are left as they are.
 func FakeQuantWeight(w *G.Node, q *WeightQuantizer) (*G.Node, error) {
 	const name = "FakeQuantWeight"
-	if !isBatch(w) {
+	if w == nil || !isBatch(w) {
 		return nil, shapeError(name, "weights [out, in] or [out, height, width, in]", w)
 	}
 	if err := q.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if q.Rule != nil {
+		if isNil(q.Rule) {
+			return nil, fmt.Errorf("%s: the rule is a nil pointer: make one with quant.New", name)
+		}
 		return fakeQuantByRule(name, w, rule{q.Rule, q.Learned, q.Estimator, q.now, nil})
 	}
 	return byType(name, w,
@@ -112,8 +134,7 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 			return nil
 		}
 		blend(y, x, c.codes, gamma, F(q.Lambda))
-		quant.Apply(q.Noise, y, x, gamma, q.Seed, q.Step)
-		return nil
+		return quant.Apply(q.Noise, y, x, gamma, q.Seed, q.Step)
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 		if isIdentity(q.Estimator) {

@@ -127,7 +127,7 @@ func (n *ruled[F]) diffLearned(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 // gradient is that of the clip (equation 3).
 func PACT(x, alpha *G.Node, bits int) (*G.Node, error) {
 	const name = "PACT"
-	if !isBatch(x) || alpha.Dims() != 1 || alpha.Shape()[0] != 1 || !sameType(x, alpha) {
+	if x == nil || alpha == nil || !isBatch(x) || alpha.Dims() != 1 || alpha.Shape()[0] != 1 || !sameType(x, alpha) {
 		return nil, shapeError(name, "x [tokens, in] and alpha [1] of one element type", x, alpha)
 	}
 	if bits < 2 || bits > 7 {

@@ -208,7 +208,9 @@ func byType(name string, n *G.Node, f32, f64 func() (*G.Node, error)) (*G.Node, 
 func shapeError(name, want string, nodes ...*G.Node) error {
 	got := make([]string, len(nodes))
 	for i, n := range nodes {
-		got[i] = fmt.Sprintf("%s %v", n.Name(), n.Shape())
+		if got[i] = "a nil node"; n != nil {
+			got[i] = fmt.Sprintf("%s %v", n.Name(), n.Shape())
+		}
 	}
 	return fmt.Errorf("%s: got %s; want %s", name, strings.Join(got, " and "), want)
 }

@@ -19,6 +19,10 @@ type moment struct {
 
 func (m moment) exact() bool { return m.lambda == 1 && !m.noise.Enabled() }
 
+// draw numbers the draws of stochastic rounding: 0 at step 0, and from there
+// on each seed's own.
+func (m moment) draw() uint64 { return m.step * (m.seed | 1) }
+
 // rule is a quantizer of trefoil/quant as a node uses it.
 type rule struct {
 	quantizer    quant.Quantizer
@@ -95,6 +99,7 @@ func (n *ruled[F]) run(y []F, in []G.Value) error {
 		copy(y, x)
 		return nil
 	}
+	n.tensor.Draw = m.draw()
 	if err := n.encode(x, in[1:]); err != nil {
 		return err
 	}
@@ -107,16 +112,17 @@ func (n *ruled[F]) run(y []F, in []G.Value) error {
 	n.eachRun(func(group, lo, hi int) {
 		n.blend(y[lo:hi], x[lo:hi], n.tensor.Codes[lo:hi], group, F(m.lambda))
 	})
-	n.disturb(y, x, m)
-	return nil
+	return n.disturb(y, x, m)
 }
 
 // disturb adds the noise: each run has a stream of its own and the step of its
 // group, but measured noise draws from the errors of the whole tensor.
-func (n *ruled[F]) disturb(y, x []F, m moment) {
-	switch {
-	case !m.noise.Enabled():
-	case m.noise.Kind == quant.MeasuredNoise:
+func (n *ruled[F]) disturb(y, x []F, m moment) error {
+	if err := m.noise.Validate(); err != nil || !m.noise.Enabled() {
+		return err
+	}
+	switch m.noise.Kind {
+	case quant.MeasuredNoise:
 		errors, release := borrow[F](len(x))
 		defer release()
 		n.eachRun(func(group, lo, hi int) {
@@ -127,9 +133,10 @@ func (n *ruled[F]) disturb(y, x []F, m moment) {
 	default:
 		n.eachRun(func(group, lo, hi int) {
 			step := n.scales[group] * F(n.tensor.Grid.Step)
-			quant.Apply(m.noise, y[lo:hi], x[lo:hi], step, m.seed+uint64(lo), m.step)
+			_ = quant.Apply(m.noise, y[lo:hi], x[lo:hi], step, m.seed+uint64(lo), m.step) // the noise is valid
 		})
 	}
+	return nil
 }
 
 // encode finds the codes and scales of x.

@@ -321,7 +321,7 @@ func TestRulesThatDoNotFit(t *testing.T) {
 		build func() (*G.Node, error)
 		want  []string
 	}{
-		{func() (*G.Node, error) { return FakeQuant(w, groups) }, []string{"FakeQuant", "w (4, 10)", "groups of 4"}},
+		{func() (*G.Node, error) { return FakeQuant(w, groups) }, []string{"FakeQuant: got w (4, 10)", "groups of 4"}},
 		{func() (*G.Node, error) {
 			return FakeQuant(w, quantizer(t, quant.Config{Bits: 4, Granularity: quant.PerChannel, Axis: 2}))
 		}, []string{"w (4, 10)", "axis 2"}},
@@ -335,6 +335,13 @@ func TestRulesThatDoNotFit(t *testing.T) {
 			return FakeQuantWeight(w, &WeightQuantizer{Rule: learned, Learned: node("s", 1), Estimator: quant.Tanh})
 		}, []string{"tanh", "leave"}},
 		{func() (*G.Node, error) { return FakeQuant(w, nil) }, []string{"FakeQuant", "nil", "quant.New"}},
+		{func() (*G.Node, error) { return FakeQuant(w, (*quant.Scalar)(nil)) }, []string{"FakeQuant", "nil", "quant.New"}},
+		{func() (*G.Node, error) { return FakeQuant(nil, plain) }, []string{"FakeQuant: got a nil node"}},
+		{func() (*G.Node, error) { return FakeQuantWeight(nil, &WeightQuantizer{}) }, []string{"FakeQuantWeight: got a nil node"}},
+		{func() (*G.Node, error) { return FakeQuantActivation(nil, &ActivationQuantizer{}) }, []string{"FakeQuantActivation: got a nil node"}},
+		{func() (*G.Node, error) { return FakeQuantWeight(w, &WeightQuantizer{Rule: (*quant.Scalar)(nil)}) }, []string{"FakeQuantWeight", "nil"}},
+		{func() (*G.Node, error) { return FakeQuant(w, quantizer(t, quant.Config{Bits: 4, Scale: quant.Static})) }, []string{"FakeQuant: got w (4, 10)", "use WithScales"}},
+		{func() (*G.Node, error) { return PACT(nil, two, 4) }, []string{"PACT: got a nil node"}},
 		{func() (*G.Node, error) { return FakeQuantWeight(w, &WeightQuantizer{Learned: two, Lambda: 1}) }, []string{"FakeQuantWeight", "set Rule", "lsq or seq"}},
 		{func() (*G.Node, error) { return FakeQuantWeight(w, &WeightQuantizer{Scale: quant.TWN, Lambda: 1}) }, []string{"FakeQuantWeight", `"twn"`, "absmean or median", "Rule"}},
 		{func() (*G.Node, error) {
@@ -353,6 +360,90 @@ func TestRulesThatDoNotFit(t *testing.T) {
 				t.Errorf("%q does not say %q", err, want)
 			}
 		}
+	}
+}
+
+// Stochastic rounding draws anew at each step, so that the mean over steps is
+// the weight, and at step 0 what the rule draws outside of a graph.
+func TestStochasticRoundingByStep(t *testing.T) {
+	const steps = 2000
+	q := quantizer(t, quant.Config{Bits: 4, Rounding: quant.Stochastic})
+	weights, inputs := &WeightQuantizer{Rule: q, Lambda: 1, Seed: 7}, &ActivationQuantizer{Rule: q, Lambda: 1}
+	for name, each := range map[string]struct {
+		step *uint64
+		node func(x *G.Node) (*G.Node, error)
+	}{
+		"weights":     {&weights.Step, func(x *G.Node) (*G.Node, error) { return FakeQuantWeight(x, weights) }},
+		"activations": {&inputs.Step, func(x *G.Node) (*G.Node, error) { return FakeQuantActivation(x, inputs) }},
+	} {
+		b := newBench(t, [][]int{{2, 4}}, func(in []*G.Node) (*G.Node, error) { return each.node(in[0]) })
+		x := []float64{0.3, 1, -0.62, 0.14, -1, 0.5, 0.9, -0.07}
+		copy(b.data[0], x)
+		var sum [8]float64
+		for step := range steps {
+			*each.step = uint64(step)
+			b.run()
+			for i, v := range b.out.Value().Data().([]float64) {
+				sum[i] += v / steps
+			}
+			if step == 0 {
+				want, err := q.Quantize([]float32{0.3, 1, -0.62, 0.14, -1, 0.5, 0.9, -0.07}, 2, 4)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, v := range want.Values() {
+					if math.Abs(sum[i]*steps-float64(v)) > 1e-6 {
+						t.Errorf("%s: value %d at step 0 is %v, by the rule %v", name, i, sum[i]*steps, v)
+					}
+				}
+			}
+		}
+		for i, v := range x { // five standard errors of a step of 1/7
+			if math.Abs(sum[i]-v) > 5.0/7/2/math.Sqrt(steps) {
+				t.Errorf("%s: the mean of %v is %v", name, v, sum[i])
+			}
+		}
+	}
+	if weights.Draw() == (&WeightQuantizer{Seed: 8, Step: weights.Step}).Draw() {
+		t.Error("two seeds draw the same")
+	}
+}
+
+// Fixed scales are in the graph what Encode makes of them, of vectors too.
+func TestFakeQuantByFixedScales(t *testing.T) {
+	for _, c := range []struct {
+		config quant.Config
+		scales []float32
+		zeros  []int8
+		shape  []int
+	}{
+		{quant.Config{Bits: 8}, []float32{0.02}, nil, []int{3, 4}},
+		{quant.Config{Bits: 4, Scheme: quant.Affine, Granularity: quant.PerToken}, []float32{0.2, 0.3, 0.4}, []int8{1, -2, 3}, []int{3, 4}},
+		{quant.Config{Bits: 3, Scale: quant.Percentile}, []float32{0.4}, nil, []int{12}},
+		{quant.Config{Bits: 3, Granularity: quant.PerGroup, Group: 4}, []float32{0.4, 0.2, 0.3}, nil, []int{12}},
+	} {
+		q, err := quantizer(t, c.config).WithScales(c.scales, c.zeros)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, r := G.NewGraph(), rand.New(rand.NewPCG(5, 6))
+		x, values := floats32(g, "x", r, c.shape...)
+		y, err := FakeQuant(x, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vm := G.NewTapeMachine(g)
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		want := &quant.Tensor{Scales: c.scales, Zeros: c.zeros}
+		if err := quantizer(t, c.config).Encode(want, values, c.shape...); err != nil {
+			t.Fatal(err)
+		}
+		if got := y.Value().Data().([]float32); !slices.Equal(got, want.Values()) {
+			t.Errorf("%+v: %v, want %v", c.config, got, want.Values())
+		}
+		vm.Close()
 	}
 }
 
@@ -415,11 +506,18 @@ func TestBlockNoiseByRule(t *testing.T) {
 	}
 }
 
-// Noise of every kind has the size of each group's steps, and measured noise
-// consists of errors that the quantizer makes.
+// Noise of every kind has the size of each group's steps, which on a grid of
+// odd codes are two scales, and measured noise consists of errors that the
+// quantizer makes.
 func TestNoiseByRule(t *testing.T) {
+	for _, c := range []quant.Config{{Bits: 4, Granularity: quant.PerToken}, {Bits: 4, Scale: quant.SEQ, Granularity: quant.PerToken}} {
+		noiseByRule(t, c)
+	}
+}
+
+func noiseByRule(t *testing.T, c quant.Config) {
 	const rows, cols = 2, 20000
-	q := quantizer(t, quant.Config{Bits: 4, Granularity: quant.PerToken})
+	q := quantizer(t, c)
 	for _, kind := range []quant.NoiseKind{quant.UniformNoise, quant.GaussianNoise, quant.LaplaceNoise, quant.MeasuredNoise} {
 		w := &WeightQuantizer{Rule: q, Noise: quant.Noise{Kind: kind, Strength: 1}, Seed: 9}
 		b := newBench(t, [][]int{{rows, cols}}, func(in []*G.Node) (*G.Node, error) { return FakeQuantWeight(in[0], w) })
@@ -437,6 +535,9 @@ func TestNoiseByRule(t *testing.T) {
 		}
 		y := b.out.Value().Data().([]float64)
 		var square [rows]float64
+		for r := range want.Scales {
+			want.Scales[r] *= float32(want.Grid.Step)
+		}
 		for i, v := range y {
 			square[i/cols] += (v - b.data[0][i]) * (v - b.data[0][i]) / cols
 		}

@@ -15,16 +15,34 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 		{Config{Bits: 9}, "bits: 9"}, {Config{Bits: 2.5}, "bits: 2.5"}, {Config{Bits: math.NaN()}, "bits: NaN"},
 		{Config{Scheme: Affine}, "scheme: a grid of 1.58 bits cannot be affine"},
 		{Config{Codes: Narrow}, "codes: a grid of 1.58 bits"},
-		{Config{Bits: 8, Scale: TWN}, "scale: twn is no rule for a symmetric grid"},
-		{Config{Bits: 8, Scheme: Affine, Scale: KL}, "scale: kl is no rule for a affine grid"},
+		{Config{Bits: 8, Scale: TWN}, "scale: twn is no rule for symmetric grids"},
+		{Config{Bits: 8, Scheme: Affine, Scale: KL}, "scale: kl is no rule for affine grids"},
 		{Config{Scale: "mean"}, `scale: "mean" is not known`},
 		{Config{Granularity: PerGroup}, "group: 0 elements"}, {Config{Granularity: PerBlock}, "block: 0 x 0"},
 		{Config{Granularity: "row"}, `granularity: "row"`}, {Config{Scale: TWN, Rounding: Floor}, "rounding: with the scale twn"},
 		{Config{Bits: 8, Scale: SEQ}, "scale: seq has 2 to 7 bits"}, {Config{Percentile: 101}, "percentile: 101"},
+		{Config{Bits: 4, Scale: SEQ, Rounding: Floor}, "rounding: the gradients of seq are those of rounding half to even, not floor"},
+		{Config{Scale: LSQ, Rounding: Stochastic}, "rounding: the gradients of lsq"}, {Config{Scale: LSQ, ScaleType: Float16}, "scale_type: scales that lsq learns are float32"},
 		{Config{Sigmas: -1}, "sigmas: -1"}, {Config{Threshold: math.NaN()}, "threshold: NaN"}, {Config{ScaleType: "int"}, `scale_type: "int"`},
 	} {
 		if _, err := New(c.config); err == nil || !strings.Contains(err.Error(), c.field) {
 			t.Errorf("%+v: %v, want %q", c.config, err, c.field)
+		}
+	}
+}
+
+// A wrong number of bits is one mistake, not two.
+func TestOneMistakeIsReportedOnce(t *testing.T) {
+	if _, err := New(Config{Bits: 1.6}); err == nil || strings.Count(err.Error(), "\n") > 0 {
+		t.Errorf("1.6 bits: %v, want one line", err)
+	}
+}
+
+// The range of values is covered by uniform grids alone.
+func TestCoverRefuses(t *testing.T) {
+	for _, c := range []Config{{}, {Bits: 1}, {Bits: 4, Scale: SEQ}} {
+		if _, _, err := c.Cover(-1, 1); err == nil || !strings.Contains(err.Error(), "not uniform") {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
@@ -101,8 +119,9 @@ func TestExtremeNumbers(t *testing.T) {
 	}
 	everyRule(func(c Config) {
 		try(c)
-		c.ScaleType = PowerOfTwo
-		try(c)
+		if c.ScaleType = PowerOfTwo; c.Scale != LSQ && c.Scale != SEQ {
+			try(c)
+		}
 	})
 }
 
@@ -128,6 +147,10 @@ func TestGridsBeyondFloat32(t *testing.T) {
 		if got := mustQuantize(t, c.config, c.x); slices.ContainsFunc(got.Values(), func(v float32) bool { return v-v != 0 }) {
 			t.Errorf("%s: a quarter of the numbers becomes %v", name, got.Values())
 		}
+	}
+	untyped := &Tensor{Scales: []float32{0.1}}
+	if err := mustNew(t, Config{Bits: 8, ScaleType: Float16}).Encode(untyped, []float32{1}); err == nil || !strings.Contains(err.Error(), "0.1, is no float16") {
+		t.Errorf("a scale that is no float16: %v", err)
 	}
 	given := &Tensor{Scales: []float32{most / 2}}
 	if err := mustNew(t, Config{Bits: 8}).Encode(given, []float32{1}); err == nil || !strings.Contains(err.Error(), "overflows") {

@@ -12,7 +12,15 @@ type Input struct {
 	Float32  []float32
 	Float16  []uint16 // IEEE 754 binary16
 	BFloat16 []uint16 // the upper halves of float32 numbers
-	Shape    []int
+	Shape    []int    // empty means one dimension
+}
+
+// shape returns Shape, or the one dimension that it stands for.
+func (in *Input) shape() []int {
+	if len(in.Shape) > 0 {
+		return in.Shape
+	}
+	return []int{len(in.Float32) + len(in.Float16) + len(in.BFloat16)}
 }
 
 func (in *Input) source() (source, error) {
@@ -69,7 +77,7 @@ func (b *Batch) after(before int, progress func(done, total int)) func(done, tot
 func (b *Batch) prepare(q *Scalar, inputs []Input) error {
 	codes, scales := 0, 0
 	for i, in := range inputs {
-		l, err := q.config.Layout(in.Shape...)
+		l, err := q.config.Layout(in.shape()...)
 		if err != nil {
 			return fmt.Errorf("input %d of %d: %w", i, len(inputs), err)
 		}
@@ -82,7 +90,7 @@ func (b *Batch) prepare(q *Scalar, inputs []Input) error {
 	}
 	codes, scales = 0, 0
 	for i, in := range inputs {
-		l, _ := q.config.Layout(in.Shape...)
+		l, _ := q.config.Layout(in.shape()...)
 		t, n := &b.Tensors[i], l.Groups*l.Size()
 		t.Codes = b.codes[codes : codes+n : codes+n]
 		t.Scales = b.scales[scales : scales+l.Groups : scales+l.Groups]

@@ -22,7 +22,7 @@ type Config struct {
 	// for 1 and 1.58 bits, absmax for more, minmax for the affine scheme.
 	Scale Scale `yaml:"scale,omitempty" json:"scale,omitempty" doc:"rule for the scales: absmean, absmax, mse and others; empty for the usual one"`
 	// Granularity says which elements share a scale.
-	Granularity Granularity `yaml:"granularity,omitempty" json:"granularity,omitempty" doc:"which weights share a scale: tensor, channel or group"`
+	Granularity Granularity `yaml:"granularity,omitempty" json:"granularity,omitempty" doc:"which weights share a scale: tensor, channel, token, group or block"`
 	// Axis of the granularity channel; negative counts from the last.
 	Axis int `yaml:"axis,omitempty" json:"axis,omitempty" doc:"axis of the channels"`
 	// Group is the number of elements of a group, which divides the last
@@ -30,14 +30,14 @@ type Config struct {
 	Group int `yaml:"group,omitempty" json:"group,omitempty" doc:"weights of a group, which divides a row"`
 	// Block is the height and width of a block, which divide the last two
 	// dimensions.
-	Block [2]int `yaml:"block,omitempty,flow" json:"block,omitzero" doc:"height and width of a block"`
+	Block Block `yaml:"block,omitempty,flow" json:"block,omitzero" doc:"height and width of a block"`
 	// Codes is full (-128 to 127 for 8 bits) or narrow (-127 to 127).
 	Codes Codes `yaml:"codes,omitempty" json:"codes,omitempty" doc:"full, or narrow: as many codes below zero as above"`
 	// ScaleType is the type that a scale is rounded to.
 	ScaleType ScaleType `yaml:"scale_type,omitempty" json:"scale_type,omitempty" doc:"type that a scale is rounded to: float32, float16 or power-of-two"`
 	// Rounding of a value to a code.
 	Rounding Rounding `yaml:"rounding,omitempty" json:"rounding,omitempty" doc:"of a value to a code; empty for half to even"`
-	// Seed of stochastic rounding.
+	// Seed of stochastic rounding, which depends on Tensor.Draw besides.
 	Seed uint64 `yaml:"seed,omitempty" json:"seed,omitempty" doc:"of stochastic rounding"`
 	// Percentile that the rule percentile keeps, in per cent; 0 means 99.9.
 	Percentile float64 `yaml:"percentile,omitempty" json:"percentile,omitempty" doc:"what the rule percentile keeps, in per cent; 0 means 99.9"`
@@ -46,6 +46,12 @@ type Config struct {
 	// Threshold is the t of the rule ttq; 0 means 0.05.
 	Threshold float64 `yaml:"threshold,omitempty" json:"threshold,omitempty" doc:"t of the rule ttq; 0 means 0.05"`
 }
+
+// Block is the height and width of a block of elements that share a scale.
+type Block [2]int
+
+// IsZero reports whether there is no block: YAML and JSON leave it out then.
+func (b Block) IsZero() bool { return b == Block{} }
 
 // Scheme says where a grid has its zero.
 type Scheme string
@@ -128,14 +134,16 @@ func first[T comparable](v *T, meaning T) {
 // whatever the tensor's shape.
 func (c Config) Validate() error {
 	c = c.resolved()
+	bits := c.validateBits()
 	return errors.Join(
-		c.validateBits(),
+		bits,
 		oneOf("scheme", c.Scheme, Schemes()),
 		oneOf("codes", c.Codes, CodeRanges()),
 		oneOf("scale_type", c.ScaleType, ScaleTypes()),
 		oneOf("rounding", c.Rounding, Roundings()),
 		c.validateGranularity(),
-		c.validateScale(),
+		c.validateScale(bits == nil),
+		c.validateNumbers(),
 	)
 }
 
@@ -151,14 +159,18 @@ func (c Config) validateBits() error {
 	return nil
 }
 
-func (c Config) validateScale() error {
+// validateScale checks the rule, and whether it suits the grid if that is one.
+func (c Config) validateScale(isGrid bool) error {
 	rule, ok := rules[c.Scale]
 	if !ok {
 		return fmt.Errorf("scale: %q is not known: use one of %q", string(c.Scale), Scales())
 	}
+	if !isGrid {
+		return nil
+	}
 	grid := gridOf(c.Bits, c.Scheme)
 	if !slices.Contains(rule.grids, grid) {
-		return fmt.Errorf("scale: %s is no rule for a %s grid: use one of %q", c.Scale, grid, ScalesFor(c.Bits, c.Scheme))
+		return fmt.Errorf("scale: %s is no rule for %s grids: use one of %q", c.Scale, grid, ScalesFor(c.Bits, c.Scheme))
 	}
 	var errs []error
 	if (rule.threshold || grid == binaryGrid) && c.Rounding != HalfEven {
@@ -167,6 +179,17 @@ func (c Config) validateScale() error {
 	if c.Scale == SEQ && (c.Bits == 8 || c.Codes == Narrow) {
 		errs = append(errs, errors.New("scale: seq has 2 to 7 bits and the full range: use lsq"))
 	}
+	if learned := c.Scale == LSQ || c.Scale == SEQ; learned && c.Rounding != HalfEven {
+		errs = append(errs, fmt.Errorf("rounding: the gradients of %s are those of rounding half to even, not %s: leave it out", c.Scale, c.Rounding))
+	} else if learned && c.ScaleType != Float32 {
+		errs = append(errs, fmt.Errorf("scale_type: scales that %s learns are float32, not %s: leave it out", c.Scale, c.ScaleType))
+	}
+	return errors.Join(errs...)
+}
+
+// validateNumbers checks the arguments of the rules that have one.
+func (c Config) validateNumbers() error {
+	var errs []error
 	if !(c.Percentile > 0 && c.Percentile <= 100) {
 		errs = append(errs, fmt.Errorf("percentile: %v is outside 0..100: 99.9 keeps all but one value in a thousand", c.Percentile))
 	}

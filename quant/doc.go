@@ -15,16 +15,19 @@
 //
 // # The rules of BitNet b1.58
 //
-// Two rules make BitNet b1.58 (Ma et al. 2024, arXiv:2402.17764, section 2):
+// Two rules make BitNet b1.58 (Ma et al. 2024, arXiv:2402.17764, section 2:
+// equations 1 to 3 for the weights, and without numbers, by reference to
+// equations 4 and 5 of BitNet, arXiv:2310.11453, for the activations):
 //
 //	weights      gamma = max(mean|W|, 1e-5)     code = clamp(round(w/gamma), -1, 1)
 //	activations  scale = max(max|x|, 1e-5)/127  code = clamp(round(x/scale), -128, 127)
 //
 // with one gamma for a weight matrix and one scale for a token, and rounding
-// half to even: Config{} and Config{Bits: 8, Granularity: PerToken}. The exact
-// float32 operations behind both, and the fixed order in which mean|W| is
-// summed, are those of [trefoil/internal/kernel.AbsMean],
-// [trefoil/internal/kernel.Ternarize] and
+// half to even: Config{} and Config{Bits: 8, Granularity: PerToken}. The paper
+// adds a small number to what it divides by, gamma + epsilon; here, as in the
+// authors' code, gamma is at least 1e-5. The exact float32 operations behind
+// both, and the fixed order in which mean|W| is summed, are those of
+// [trefoil/internal/kernel.AbsMean], [trefoil/internal/kernel.Ternarize] and
 // [trefoil/internal/kernel.QuantizeRows]: training, export and inference
 // compute the same, so they agree bit for bit.
 //
@@ -34,13 +37,15 @@
 //     the ways to round, [Granularity] who shares a scale.
 //   - [LSQForward], [SEQForward], [PACTForward] and their Backward are the
 //     quantizers whose scale is learned; [Scalar.Encode] takes learned or
-//     calibrated scales. [Estimator] is the derivative of the others.
+//     calibrated scales, and [Scalar.WithScales] makes them the quantizer's
+//     own. [Estimator] is the derivative of the others.
 //   - [Noise] disturbs weights as quantization would.
 //   - [SplitColumns], [SmoothScales] and [Hadamard] deal with outliers.
 //   - [Compare] measures, [Check] validates, [Mixed] gives layers quantizers by
 //     pattern, [Scalar.QuantizeBatch] shares buffers among tensors.
 //   - [Scalar.QuantizeInput] reads float16 and bfloat16 too, and can be stopped,
-//     as [Tensor.DequantizeContext] can.
+//     as [Tensor.DequantizeContext] can; [Scalar.QuantizePieces] hands codes out
+//     as they are made.
 //
 // # Strange numbers
 //

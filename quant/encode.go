@@ -31,9 +31,9 @@ func (c Config) encoding() encoding {
 	return nearest
 }
 
-// codes writes the codes of x. place is the number of elements before x in
+// encodeTo writes the codes of x. place is the number of elements before x in
 // the tensor, counted group by group.
-func (w *work) codes(codes []int8, x []float32, p params, place int) {
+func (w *work) encodeTo(codes []int8, x []float32, p params, place int) {
 	q := w.q
 	lo, hi := float64(q.grid.Min), float64(q.grid.Max)
 	switch w.encode {
@@ -49,22 +49,22 @@ func (w *work) codes(codes []int8, x []float32, p params, place int) {
 		}
 	case byOddCodes:
 		for i, v := range x {
-			half := q.config.Rounding.round(float64(v*p.inv)/2-0.5, q.config.Seed, place+i)
+			half := math.RoundToEven(float64(v*p.inv)/2 - 0.5)
 			codes[i] = int8(min(max(2*half+1, lo), hi))
 		}
 	case byRounding:
-		q.roundAll(codes, x, p, place)
+		q.roundAll(codes, x, p, w.t.Draw, place)
 	}
 }
 
-func (q *Scalar) roundAll(codes []int8, x []float32, p params, place int) {
+func (q *Scalar) roundAll(codes []int8, x []float32, p params, draw uint64, place int) {
 	if q.config.Rounding == HalfEven {
 		q.roundHalfEven(codes, x, p)
 		return
 	}
 	lo, hi, zero := float64(q.grid.Min), float64(q.grid.Max), float64(p.zero)
 	for i, v := range x {
-		r := q.config.Rounding.round(float64(v*p.inv), q.config.Seed, place+i)
+		r := q.config.Rounding.round(float64(v*p.inv), q.config.Seed, draw, place+i)
 		codes[i] = int8(min(max(r+zero, lo), hi))
 	}
 }

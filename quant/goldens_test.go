@@ -2,6 +2,7 @@ package quant
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"slices"
@@ -234,8 +235,10 @@ func TestOutliersAgainstSciPy(t *testing.T) {
 			t.Fatalf("Hadamard: element %d is %v, want %v", i, v, g.Hadamard[i])
 		}
 	}
-	s, err := SmoothScales(ColumnPeaks(m, 4, 16), ColumnPeaks(numbers(8*16, 11), 8, 16), 0.6)
-	if err != nil {
+	inputs, errX := ColumnPeaks(m, 4, 16)
+	weights, errW := ColumnPeaks(numbers(8*16, 11), 8, 16)
+	s, err := SmoothScales(inputs, weights, 0.6)
+	if err = errors.Join(errX, errW, err); err != nil {
 		t.Fatal(err)
 	}
 	for i, v := range s {
@@ -290,6 +293,59 @@ func TestMetricsAgainstNumPy(t *testing.T) {
 	} {
 		if !near(pair[0], pair[1], 1e-6) {
 			t.Errorf("%s: %v, want %v", name, pair[0], pair[1])
+		}
+	}
+}
+
+// Of many groups, whose elements lie in one run or in several, each has the
+// gradients that it has alone; SEQ's are scaled by the whole tensor's size.
+func TestLearnedGradientsByGroup(t *testing.T) {
+	shape := []int{4, 6, 8}
+	x, dy := numbers(192, 3), numbers(192, 5)
+	for _, c := range []Config{
+		{Granularity: PerToken}, {Granularity: PerChannel, Axis: 1}, {Granularity: PerChannel, Axis: 2}, {Granularity: PerGroup, Group: 4}, {Granularity: PerBlock, Block: Block{3, 4}},
+	} {
+		l := mustLayout(t, c, shape...)
+		alone := mustLayout(t, Config{}, l.Size())
+		params := make([]float32, l.Groups)
+		for g := range params {
+			params[g] = 0.3 + 0.1*float32(g%5)
+		}
+		for _, bits := range []float64{Ternary, 3} {
+			grid := Config{Bits: bits}.Grid()
+			for name, rule := range map[string]struct {
+				whole, group func(dx, dparams, dy, x, params []float32)
+				factor       float64 // from the group's gradient to the tensor's
+			}{
+				"lsq": {
+					func(dx, dp, dy, x, p []float32) { LSQBackward(dx, dp, dy, x, p, l, grid) },
+					func(dx, dp, dy, x, p []float32) { LSQBackward(dx, dp, dy, x, p, alone, grid) }, 1,
+				},
+				"seq": {
+					func(dx, dp, dy, x, p []float32) { SEQBackward(dx, dp, dy, x, p, l, bits) },
+					func(dx, dp, dy, x, p []float32) { SEQBackward(dx, dp, dy, x, p, alone, bits) }, math.Sqrt(1 / float64(l.Groups)),
+				},
+			} {
+				dx, dparams := make([]float32, len(x)), make([]float32, l.Groups)
+				rule.whole(dx, dparams, dy, x, params)
+				gather := func(from []float32, g int) (out []float32) {
+					for r := range l.Runs {
+						lo := l.Start(g) + r*l.Stride
+						out = append(out, from[lo:lo+l.Run]...)
+					}
+					return out
+				}
+				for g := range l.Groups {
+					want, wantParam := make([]float32, l.Size()), []float32{0}
+					rule.group(want, wantParam, gather(dy, g), gather(x, g), params[g:g+1])
+					if !slices.Equal(gather(dx, g), want) {
+						t.Errorf("%s, %+v: the gradients of group %d differ from those of the group alone", name, c, g)
+					}
+					if d := float64(wantParam[0]) * rule.factor; !near(float64(dparams[g]), d, 1e-5) {
+						t.Errorf("%s, %+v: the gradient of scale %d is %v, want %v", name, c, g, dparams[g], d)
+					}
+				}
+			}
 		}
 	}
 }

@@ -40,18 +40,22 @@ func (c Config) validateGranularity() error {
 
 // A Layout says which elements of a row-major tensor share a scale: each of
 // Groups groups is Runs runs of Run consecutive elements, their beginnings
-// Stride apart.
+// Stride apart. Across groups lie side by side, and the next so many begin
+// Jump elements later.
 type Layout struct {
-	Groups, Runs, Run, Stride int
-
-	across, jump int // groups side by side, distance to the next lot of them
+	Groups int `json:"groups"`
+	Runs   int `json:"runs"`
+	Run    int `json:"run"`
+	Stride int `json:"stride"`
+	Across int `json:"across"`
+	Jump   int `json:"jump"`
 }
 
 // Size is the number of elements of a group.
 func (l Layout) Size() int { return l.Runs * l.Run }
 
 // Start is the first element of the group g.
-func (l Layout) Start(g int) int { return g/l.across*l.jump + g%l.across*l.Run }
+func (l Layout) Start(g int) int { return g/l.Across*l.Jump + g%l.Across*l.Run }
 
 // Layout returns which elements of a tensor of that shape share a scale. It
 // fails on an empty shape, a dimension below 1, an axis that the shape does
@@ -79,7 +83,7 @@ func (c Config) Layout(shape ...int) (Layout, error) {
 }
 
 func consecutive(n, size int) Layout {
-	return Layout{Groups: n / size, Runs: 1, Run: size, Stride: size, across: n / size}
+	return Layout{Groups: n / size, Runs: 1, Run: size, Stride: size, Across: n / size}
 }
 
 func (c Config) channels(shape []int, n int) (Layout, error) {
@@ -95,7 +99,7 @@ func (c Config) channels(shape []int, n int) (Layout, error) {
 		inner *= d
 	}
 	stride := shape[axis] * inner
-	return Layout{Groups: shape[axis], Runs: n / stride, Run: inner, Stride: stride, across: shape[axis]}, nil
+	return Layout{Groups: shape[axis], Runs: n / stride, Run: inner, Stride: stride, Across: shape[axis]}, nil
 }
 
 func (c Config) blocks(shape []int, n int) (Layout, error) {
@@ -109,7 +113,7 @@ func (c Config) blocks(shape []int, n int) (Layout, error) {
 	return Layout{
 		Groups: n / (c.Block[0] * c.Block[1]),
 		Runs:   c.Block[0], Run: c.Block[1], Stride: cols,
-		across: cols / c.Block[1], jump: c.Block[0] * cols,
+		Across: cols / c.Block[1], Jump: c.Block[0] * cols,
 	}, nil
 }
 

@@ -1,5 +1,7 @@
 package quant
 
+import "fmt"
+
 // A Grid is the set of codes of a quantizer: Min, Min+Step, ..., Max. Step is
 // 1, but 2 for grids without a zero, whose codes are odd: -1 and 1 for one
 // bit, -3, -1, 1 and 3 for the two bits of SEQ. So the value of a code is
@@ -50,5 +52,11 @@ func (c Config) Grid() Grid {
 }
 
 // MaxCode returns the largest code of a symmetric grid of the given number of
-// bits, 2 to 8: 127 for 8 bits. The smallest code is -MaxCode-1.
-func MaxCode(bits int) int { return 1<<(bits-1) - 1 }
+// bits, 2 to 8: 127 for 8 bits. The smallest code is -MaxCode-1. It panics on
+// other numbers of bits.
+func MaxCode(bits int) int {
+	if bits < 2 || bits > 8 {
+		panic(fmt.Sprintf("quant: MaxCode of %d bits: a symmetric grid has 2 to 8", bits))
+	}
+	return 1<<(bits-1) - 1
+}

@@ -19,13 +19,11 @@ type Histogram struct {
 
 // histogram makes s.hist the histogram of v, whose largest magnitude is
 // limit, above 0.
-func (s *scratch) histogram(v *view, limit float32) {
+func (w *work) histogram(s *scratch, v *view, limit float32) error {
 	s.bins = resize(s.bins, 2*HistogramBins)
 	clear(s.bins)
 	s.hist = Histogram{Width: float64(limit) / HistogramBins, Positive: s.bins[:HistogramBins], Negative: s.bins[HistogramBins:]}
-	for i := range v.blocks() {
-		kernel.CountLinear(s.bins, v.block(s.x, i), HistogramBins/float64(limit))
-	}
+	return w.eachBlock(s, v, func(x []float32) { kernel.CountLinear(s.bins, x, HistogramBins/float64(limit)) })
 }
 
 // Range returns the range that the rule of c, one of mse, kl and entropy, gives

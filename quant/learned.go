@@ -12,14 +12,15 @@ import (
 // their gradients have one element for each group. Nothing is allocated.
 
 // LSQStep returns the step that LSQ begins with, for weights of that mean|W|:
-// 2 mean|W| / sqrt(top) (Esser et al. 2020, arXiv:1902.08153, section 2.1).
+// 2 mean|W| / sqrt(top) (Esser et al. 2020, arXiv:1902.08153, section 2.1,
+// unnumbered).
 func LSQStep(absMean float32, g Grid) float32 {
 	return float32(2 * float64(absMean) / math.Sqrt(float64(g.Max)))
 }
 
 // LSQGradScale returns what LSQ multiplies a step's gradient by, so that steps
 // learn as fast as weights: 1/sqrt(n top) for a group of n weights
-// (arXiv:1902.08153, section 2.2).
+// (arXiv:1902.08153, section 2.2, unnumbered).
 func LSQGradScale(n int, g Grid) float64 { return 1 / math.Sqrt(float64(n)*float64(g.Max)) }
 
 // LSQForward writes y = round(clip(x/step, g.Min, g.Max)) * step

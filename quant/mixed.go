@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 )
 
 // Mixed is a mixed-precision plan: which layers get which quantizer. In YAML
@@ -11,11 +12,14 @@ import (
 //
 //   - layers: blocks.0.*
 //     quantizer: {bits: 8, granularity: channel}
+//
+// which ParseMixed of trefoil/config reads, with an error for each field that is
+// not known. (yaml.Unmarshal skips those without a word.)
 type Mixed []MixedRule
 
 // MixedRule gives the layers whose names match a pattern a quantizer. In the
-// pattern * stands for any characters, ? for one and [a-c] for one of a set,
-// as in [path.Match].
+// pattern * stands for any characters but a slash, ? for one and [a-c] for one
+// of a set, as in [path.Match].
 type MixedRule struct {
 	Layers    string `yaml:"layers" json:"layers" doc:"pattern of the layers, as *.ffn.down"`
 	Quantizer Config `yaml:"quantizer" json:"quantizer" doc:"of their weights"`
@@ -39,7 +43,7 @@ func (m Mixed) Build(names []string) (map[string]*Scalar, error) {
 		case err != nil || r.Layers == "":
 			errs = append(errs, fmt.Errorf("[%d].layers: %q is not a pattern: write it as blocks.0.* or *.ffn.down", i, r.Layers))
 		case n == 0:
-			errs = append(errs, fmt.Errorf("[%d].layers: %q decides about no layer: earlier rules take all it matches, or nothing does", i, r.Layers))
+			errs = append(errs, fmt.Errorf("[%d].layers: %q decides about no layer: %s", i, r.Layers, r.idle(names)))
 		}
 	}
 	if len(errs) > 0 {
@@ -57,6 +61,22 @@ func (m Mixed) Find(name string) (c Config, ok bool) {
 		}
 	}
 	return c, false
+}
+
+// idle says why the rule decides about none of the names.
+func (r MixedRule) idle(names []string) string {
+	for _, name := range names {
+		if matched, _ := path.Match(r.Layers, name); matched {
+			return fmt.Sprintf("earlier rules take all it matches, such as %s", name)
+		}
+	}
+	if len(names) == 0 {
+		return "there are no layers"
+	}
+	if strings.Contains(names[0], "/") {
+		return fmt.Sprintf("it matches none, as %s: a * stops at a slash, write one for each part", names[0])
+	}
+	return fmt.Sprintf("it matches none, as %s", names[0])
 }
 
 // claim gives q to the names that match and have none yet, and counts them.

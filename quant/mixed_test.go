@@ -47,6 +47,9 @@ func TestMixedPrecision(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back Mixed
+	if blocks := strings.Count(string(again), "block:"); blocks != 1 {
+		t.Errorf("written as\n%s with %d blocks, want that of the second rule alone", again, blocks)
+	}
 	if err := yaml.Unmarshal(again, &back); err != nil || !slices.Equal(m, back) {
 		t.Errorf("written as\n%s and read as %+v (%v)", again, back, err)
 	}
@@ -58,11 +61,18 @@ func TestMixedPrecisionErrors(t *testing.T) {
 		{"blocks.0.*", Config{}}, // the first rule has it
 		{"[", Config{}},
 		{"embedding", Config{Bits: 9}},
+		{"head", Config{}},
 	}.Build([]string{"blocks.0.q", "embedding"})
-	for _, want := range []string{`[1].layers: "blocks.0.*" decides about no layer`, `[2].layers: "[" is not a pattern`, "[3].quantizer: quantizer: bits: 9"} {
+	for _, want := range []string{
+		`[1].layers: "blocks.0.*" decides about no layer: earlier rules take all it matches, such as blocks.0.q`, `[2].layers: "[" is not a pattern`,
+		"[3].quantizer: quantizer: bits: 9", `[4].layers: "head" decides about no layer: it matches none, as blocks.0.q`,
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+	if _, err := (Mixed{{"*", Config{}}}).Build([]string{"a/b/c"}); err == nil || !strings.Contains(err.Error(), "a * stops at a slash") {
+		t.Errorf("a star for slashes: %v", err)
 	}
 }
 
@@ -106,6 +116,10 @@ func TestBatch(t *testing.T) {
 		if n := testing.AllocsPerRun(10, run); n >= 1 {
 			t.Errorf("%+v: %v allocations", c, n)
 		}
+	}
+	flat := []Input{{Float32: inputs[0].Float32}}
+	if b := new(Batch); mustNew(t, Config{}).QuantizeBatch(context.Background(), b, flat, nil) != nil || !slices.Equal(b.Tensors[0].Shape, []int{24}) {
+		t.Errorf("without a shape: %+v", b.Tensors)
 	}
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()

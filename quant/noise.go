@@ -1,8 +1,10 @@
 package quant
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"trefoil/internal/kernel"
 )
@@ -61,6 +63,20 @@ func (n Noise) Enabled() bool {
 	return false
 }
 
+// Validate reports a kind that is not known, and numbers that make no sense
+// for it.
+func (n Noise) Validate() error {
+	switch {
+	case n.Kind != "" && !slices.Contains(NoiseKinds(), n.Kind):
+		return fmt.Errorf("noise: kind %q is not known: use one of %q", string(n.Kind), NoiseKinds())
+	case !(n.Strength >= 0 && n.Strength <= math.MaxFloat32):
+		return fmt.Errorf("noise: the strength %v is not a positive number: 1 is as strong as rounding", n.Strength)
+	case n.Kind == BlockNoise && !(n.Share >= 0 && n.Share <= 1):
+		return fmt.Errorf("noise: the share %v is no probability: use 0 to 1", n.Share)
+	}
+	return nil
+}
+
 // noiseChunk is how many weights share one random stream, so that the noise
 // does not depend on the number of threads.
 const noiseChunk = 1 << 14
@@ -70,10 +86,17 @@ const noiseChunk = 1 << 14
 // the distance between two levels of the grid. The noise is a function of the
 // seed (one for each tensor), the draw (the training step) and the position
 // alone: it does not depend on the number of threads, and a resumed run draws
-// what the interrupted one would have drawn.
-func Apply[F kernel.Float](n Noise, y, w []F, step F, seed, draw uint64) {
+// what the interrupted one would have drawn. It fails on what [Noise.Validate]
+// reports, and on slices of different lengths.
+func Apply[F kernel.Float](n Noise, y, w []F, step F, seed, draw uint64) error {
+	if err := n.Validate(); err != nil {
+		return err
+	}
+	if len(y) != len(w) {
+		return fmt.Errorf("noise: %d weights to disturb, and %d as they are: give as many", len(y), len(w))
+	}
 	if !n.Enabled() {
-		return
+		return nil
 	}
 	chunk := noiseChunk
 	if n.Kind == BlockNoise {
@@ -95,6 +118,7 @@ func Apply[F kernel.Float](n Noise, y, w []F, step F, seed, draw uint64) {
 			}
 		}
 	})
+	return nil
 }
 
 // ApplyErrors adds strength times a random element of errors to each element

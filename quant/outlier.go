@@ -12,7 +12,7 @@ import (
 // divide them away, or spread them out.
 
 // Split is a matrix [rows, cols] whose columns with outliers are kept in
-// float32 (LLM.int8(), Dettmers et al. 2022, arXiv:2208.07339, section 3.2).
+// float32 (LLM.int8(), Dettmers et al. 2022, arXiv:2208.07339, equation 8).
 // The product with a weight matrix is that of the rest, in integers, plus that
 // of these columns.
 type Split struct {
@@ -30,7 +30,7 @@ func SplitColumns(x []float32, rows, cols int, threshold float32) (*Split, error
 	if !(threshold > 0) {
 		return nil, fmt.Errorf("splitting columns: the threshold %v is not positive: 6 is usual", threshold)
 	}
-	peaks := ColumnPeaks(x, rows, cols)
+	peaks := columnPeaks(x, rows, cols)
 	s := &Split{Rest: append([]float32(nil), x...)}
 	for c, peak := range peaks {
 		if peak >= threshold {
@@ -48,10 +48,13 @@ func SplitColumns(x []float32, rows, cols int, threshold float32) (*Split, error
 }
 
 // Merge puts the columns back into the values y [rows, cols] of the quantized
-// rest.
-func (s *Split) Merge(y []float32) {
+// rest. It fails on another number of values.
+func (s *Split) Merge(y []float32) error {
+	if len(y) != len(s.Rest) {
+		return fmt.Errorf("merging columns: %d values for a matrix of %d elements: give the values of Rest", len(y), len(s.Rest))
+	}
 	if len(s.Columns) == 0 {
-		return
+		return nil
 	}
 	rows := len(s.Values) / len(s.Columns)
 	cols := len(y) / rows
@@ -60,11 +63,19 @@ func (s *Split) Merge(y []float32) {
 			y[r*cols+c] = s.Values[r*len(s.Columns)+i]
 		}
 	}
+	return nil
 }
 
-// ColumnPeaks returns max|x| of each column of x [rows, cols], NaN for a column
-// that holds one.
-func ColumnPeaks(x []float32, rows, cols int) []float32 {
+// ColumnPeaks returns max|x| of each column of x [rows, cols], for
+// [SmoothScales]. It fails on another number of elements, NaN and infinities.
+func ColumnPeaks(x []float32, rows, cols int) ([]float32, error) {
+	if err := checkMatrix(x, rows, cols); err != nil {
+		return nil, fmt.Errorf("column peaks: %w", err)
+	}
+	return columnPeaks(x, rows, cols), nil
+}
+
+func columnPeaks(x []float32, rows, cols int) []float32 {
 	peaks := make([]float32, cols)
 	for r := range rows {
 		for c, v := range x[r*cols : (r+1)*cols] {

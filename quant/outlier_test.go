@@ -1,8 +1,10 @@
 package quant
 
 import (
+	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"trefoil/internal/kernel"
@@ -49,17 +51,21 @@ func TestRemediesForOutliers(t *testing.T) {
 		t.Errorf("columns %v are split off, want 3 and %d", split.Columns, in-1)
 	}
 	y := slices.Clone(split.Rest)
-	if split.Merge(y); !slices.Equal(x, y) {
-		t.Error("split and merged, the matrix is another")
+	if err := split.Merge(y); err != nil || !slices.Equal(x, y) {
+		t.Errorf("split and merged, the matrix is another (%v)", err)
 	}
 	y = mustQuantize(t, tokens, split.Rest, rows, in).Values()
-	split.Merge(y)
+	if err := split.Merge(y); err != nil {
+		t.Fatal(err)
+	}
 	if e := productError(want, y, w, rows, out, in); e > plain/50 {
 		t.Errorf("split: error %v, plain %v", e, plain)
 	}
 
-	s, err := SmoothScales(ColumnPeaks(x, rows, in), ColumnPeaks(w, out, in), 0.5)
-	if err != nil {
+	inputs, errX := ColumnPeaks(x, rows, in)
+	weights, errW := ColumnPeaks(w, out, in)
+	s, err := SmoothScales(inputs, weights, 0.5)
+	if err = errors.Join(errX, errW, err); err != nil {
 		t.Fatal(err)
 	}
 	smoothX, smoothW := slices.Clone(x), slices.Clone(w)
@@ -114,12 +120,14 @@ func TestOutliersRefuse(t *testing.T) {
 	_, lengths := SmoothScales(x, x[:2], 0.5)
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	_, infinite := SmoothScales([]float32{inf}, []float32{1}, 0.5)
-	_, noPeak := SmoothScales(ColumnPeaks([]float32{1, nan, 2, 3}, 2, 2), []float32{1, 1}, 0.5)
+	_, noPeak := ColumnPeaks([]float32{1, nan, 2, 3}, 2, 2)
+	_, shape := ColumnPeaks(x, 2, 4)
+	whole, _ := SplitColumns([]float32{1, 7}, 1, 2, 6)
 	_, splitNaN := SplitColumns([]float32{1, nan}, 1, 2, 6)
 	_, splitInf := SplitColumns([]float32{-inf, 1}, 1, 2, 6)
 	for name, err := range map[string]error{
 		"split": split, "threshold": threshold, "alpha": alpha, "lengths": lengths, "infinite": infinite,
-		"no peak": noPeak, "split NaN": splitNaN, "split infinity": splitInf, "rotate NaN": Hadamard([]float32{nan, 1}, 1, 2),
+		"no peak": noPeak, "shape of peaks": shape, "merged into nothing": whole.Merge(nil), "merged into more": whole.Merge(x), "split NaN": splitNaN, "split infinity": splitInf, "rotate NaN": Hadamard([]float32{nan, 1}, 1, 2),
 		"factor 0": Smooth([]float32{1, 2}, nil, []float32{1, 0}), "factor NaN": Smooth([]float32{1, 2}, nil, []float32{1, nan}),
 		"rotate": Hadamard(x, 4, 2), "no columns": Hadamard(x, 6, 0), "smooth": Smooth(x, nil, make([]float32, 4)), "no factors": Smooth(x, nil, nil),
 	} {
@@ -142,7 +150,7 @@ func TestNoiseMoments(t *testing.T) {
 		UniformNoise: {0, step * step / 12}, GaussianNoise: {0, step * step / 12}, LaplaceNoise: {0, step * step / 12}, MeasuredNoise: {mean, variance},
 	} {
 		y := make([]float32, n)
-		Apply(Noise{Kind: kind, Strength: 1}, y, w, step, 1, 2)
+		disturb(t, Noise{Kind: kind, Strength: 1}, y, w, step, 1, 2)
 		checkMoments(t, string(kind), y, want)
 	}
 	y := make([]float32, n)
@@ -151,13 +159,40 @@ func TestNoiseMoments(t *testing.T) {
 	// A Laplace variable has the kurtosis 6, a normal one 3, a uniform one 1.8.
 	for kind, want := range map[NoiseKind]float64{UniformNoise: 1.8, GaussianNoise: 3, LaplaceNoise: 6} {
 		y := make([]float32, n)
-		Apply(Noise{Kind: kind, Strength: 1}, y, w, step, 1, 2)
+		disturb(t, Noise{Kind: kind, Strength: 1}, y, w, step, 1, 2)
 		fourth := 0.0
 		for _, v := range y {
 			fourth += math.Pow(float64(v), 4) / n
 		}
 		if k := fourth / math.Pow(step*step/12, 2); math.Abs(k/want-1) > 0.1 {
 			t.Errorf("%s: kurtosis %v, want %v", kind, k, want)
+		}
+	}
+}
+
+func disturb(t *testing.T, n Noise, y, w []float32, step float32, seed, draw uint64) {
+	t.Helper()
+	if err := Apply(n, y, w, step, seed, draw); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Noise that is not known, or has nothing to draw from, is an error.
+func TestNoiseRefuses(t *testing.T) {
+	for want, n := range map[string]Noise{
+		`kind "normal" is not known`: {Kind: "normal", Strength: 1}, "strength NaN": {Kind: UniformNoise, Strength: math.NaN()},
+		"strength -1": {Kind: MeasuredNoise, Strength: -1}, "share 1.5": {Kind: BlockNoise, Share: 1.5},
+	} {
+		if err := Apply(n, []float32{1}, []float32{1}, 1, 1, 1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", n, err, want)
+		}
+	}
+	if err := Apply(Noise{Kind: MeasuredNoise, Strength: 1}, []float32{1, 2}, nil, 1, 1, 1); err == nil || !strings.Contains(err.Error(), "2 weights to disturb, and 0") {
+		t.Errorf("no weights: %v", err)
+	}
+	for _, n := range []Noise{{}, {Kind: NoNoise}, {Kind: BlockNoise, Share: 1}} {
+		if err := n.Validate(); err != nil {
+			t.Errorf("%+v: %v", n, err)
 		}
 	}
 }

@@ -58,6 +58,9 @@ func (w *work) static(s *scratch, v view, g int) (params, error) {
 	if p.inv = 1 / p.scale; !(p.scale > 0 && p.scale <= math.MaxFloat32 && p.inv <= math.MaxFloat32) {
 		return p, fmt.Errorf("quantizing: the scale of group %d is %v: give a positive number of a finite inverse", g, p.scale)
 	}
+	if t := w.q.config.ScaleType; !t.Holds(p.scale) {
+		return p, fmt.Errorf("quantizing: the scale of group %d, %v, is no %s: round it as Config.Cover does, or leave scale_type out", g, p.scale, t)
+	}
 	if len(w.t.Zeros) > 0 {
 		p.zero = float32(w.t.Zeros[g])
 	}
@@ -106,8 +109,8 @@ func (w *work) covering(s *scratch, v view) (params, error) {
 }
 
 // Cover returns the scale and zero point with which the codes of c cover the
-// values from lo <= 0 to hi >= 0: the static parameters of calibration. The
-// configuration must be valid, with a uniform grid.
+// values from lo <= 0 to hi >= 0: the static parameters of calibration. It
+// fails on a configuration that is not valid, or not of a uniform grid.
 func (c Config) Cover(lo, hi float32) (scale float32, zero int8, err error) {
 	if !(lo <= 0 && hi >= 0 && hi-lo <= math.MaxFloat32) {
 		return 0, 0, fmt.Errorf("covering %v to %v: give a finite range around 0", lo, hi)
@@ -115,6 +118,9 @@ func (c Config) Cover(lo, hi float32) (scale float32, zero int8, err error) {
 	q, err := New(c)
 	if err != nil {
 		return 0, 0, err
+	}
+	if c = q.config; c.Bits < 2 || c.Scale == SEQ {
+		return 0, 0, fmt.Errorf("covering a range: a grid of %v bits with the scale %s is not uniform: use 2 bits or more, and another scale than seq", c.Bits, c.Scale)
 	}
 	p := symmetric(max(-lo, hi), q.grid)
 	if q.config.Scheme == Affine {
@@ -155,12 +161,7 @@ func (q *Scalar) inType(p params, g int) (params, error) {
 		return p, nil
 	}
 	exact := p.scale
-	switch q.config.ScaleType {
-	case Float16:
-		p.scale = max(kernel.RoundFloat16(p.scale), smallestFloat16)
-	case PowerOfTwo:
-		p.scale = ceilPowerOfTwo(p.scale)
-	}
+	p.scale = q.config.ScaleType.round(exact)
 	if math.IsInf(float64(p.scale), 0) {
 		return p, fmt.Errorf("quantizing: the scale of group %d, %v, is too large for %s: use float32, or make the weights smaller", g, exact, q.config.ScaleType)
 	}
@@ -171,6 +172,21 @@ func (q *Scalar) inType(p params, g int) (params, error) {
 	}
 	return p, nil
 }
+
+// round returns a positive scale in the type, infinite if it is too large.
+func (t ScaleType) round(scale float32) float32 {
+	switch t {
+	case Float16:
+		return max(kernel.RoundFloat16(scale), smallestFloat16)
+	case PowerOfTwo:
+		return ceilPowerOfTwo(scale)
+	}
+	return scale
+}
+
+// Holds reports whether a positive scale is a number of the type. The empty
+// string means float32, which holds all.
+func (t ScaleType) Holds(scale float32) bool { return t.round(scale) == scale }
 
 // ceilPowerOfTwo returns the least power of two that is not below a positive
 // scale.

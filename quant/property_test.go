@@ -27,11 +27,13 @@ func anyConfig(t *rapid.T) (Config, []int) {
 	if c.Scale == SEQ {
 		c.Codes, c.Bits = Full, min(c.Bits, 7)
 	}
-	if c.Bits > 1 && !rules[c.Scale].threshold {
+	if c.Scale == LSQ || c.Scale == SEQ {
+		c.ScaleType = Float32
+	} else if c.Bits > 1 && !rules[c.Scale].threshold {
 		c.Rounding = rapid.SampledFrom(Roundings()).Draw(t, "rounding")
 	}
 	c.Group = rapid.IntRange(1, 6).Draw(t, "group")
-	c.Block = [2]int{rapid.IntRange(1, 3).Draw(t, "height"), c.Group}
+	c.Block = Block{rapid.IntRange(1, 3).Draw(t, "height"), c.Group}
 	shape := []int{rapid.IntRange(1, 3).Draw(t, "batch"), c.Block[0] * rapid.IntRange(1, 3).Draw(t, "rows"), c.Group * rapid.IntRange(1, 5).Draw(t, "cols")}
 	return c, shape
 }
@@ -240,6 +242,24 @@ func TestCancellationAndProgress(t *testing.T) {
 	}
 	if len(seen) < 3 || !slices.IsSorted(seen) || seen[len(seen)-1] != len(x) {
 		t.Errorf("progress %v of %d", seen, len(x))
+	}
+	// The first news comes while the scale is looked for: three from each pass of
+	// all threads, two from each of one.
+	for rule, least := range map[Scale]int{AbsMean: 3 + 3, TWN: 2*3 + 3, Median: 3 + 2*2 + 3, Optimal: 3 + 2 + 3} {
+		seen = nil
+		if err := mustNew(t, Config{Scale: rule}).QuantizeInput(context.Background(), dst, Input{Float32: x}, report); err != nil {
+			t.Fatal(err)
+		}
+		half := slices.IndexFunc(seen, func(done int) bool { return done > len(x)/2 })
+		if seen[0] > len(x)/6 || half < 3 || len(seen) < least || !slices.IsSorted(seen) || seen[len(seen)-1] != len(x) {
+			t.Errorf("%s: progress %v of %d", rule, seen, len(x))
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		calls := 0
+		stop := func(done, total int) { calls++; cancel() }
+		if err := mustNew(t, Config{Scale: rule}).QuantizeInput(ctx, dst, Input{Float32: x}, stop); !errors.Is(err, context.Canceled) || calls != 1 {
+			t.Errorf("%s: cancelled at the first news: %v after %d", rule, err, calls)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := func(done, total int) { cancel() }

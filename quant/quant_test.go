@@ -1,9 +1,11 @@
 package quant
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"trefoil/internal/kernel"
@@ -66,6 +68,23 @@ func TestMaxCode(t *testing.T) {
 	}
 }
 
+// What a program got wrong is said, not left to a slice's bounds.
+func TestMisuseHasAMessage(t *testing.T) {
+	for want, misuse := range map[string]func(){
+		"MaxCode of 0 bits": func() { MaxCode(0) }, "MaxCode of 9 bits": func() { MaxCode(9) },
+		"room for 2 codes of 3 weights": func() { Ternarize(make([]int8, 2), make([]float32, 3), AbsMean) },
+	} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
+					t.Errorf("panic %q, want %q", got, want)
+				}
+			}()
+			misuse()
+		}()
+	}
+}
+
 // The noise depends on seed, draw and position, not on the number of threads.
 func TestNoiseIsReproducible(t *testing.T) {
 	const n = 3*noiseChunk + 17
@@ -79,7 +98,7 @@ func TestNoiseIsReproducible(t *testing.T) {
 		for i := range y {
 			y[i] = 1
 		}
-		Apply(noise, y, w, 0.5, seed, draw)
+		disturb(t, noise, y, w, 0.5, seed, draw)
 		return y
 	}
 	for _, noise := range []Noise{{Kind: UniformNoise, Strength: 1}, {Kind: GaussianNoise, Strength: 1}, {Kind: LaplaceNoise, Strength: 1}, {Kind: MeasuredNoise, Strength: 1}, {Kind: BlockNoise, Block: 7, Share: 0.5}} {

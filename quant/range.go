@@ -21,30 +21,32 @@ func (w *work) bounds(s *scratch, v view) (lo, hi float32, err error) {
 	}
 	switch w.rule {
 	case Percentile:
-		lo, hi = w.percentile(s, &v)
+		return w.percentile(s, &v)
 	case KL:
-		s.histogram(&v, max(-t.lo, t.hi))
+		err = w.histogram(s, &v, max(-t.lo, t.hi))
 		hi, s.weight = s.hist.kl(w.q.grid.Max+1, s.weight)
-		lo = -hi
-	default: // MSE, Entropy
-		lo, hi = s.points(&v, t.lo, t.hi).search(w.rule, w.q.config.Scheme, w.q.grid, t.lo, t.hi)
+		return -hi, hi, err
 	}
-	return lo, hi, nil
+	points, err := w.points(s, &v, t.lo, t.hi) // of MSE and Entropy
+	lo, hi = points.search(w.rule, w.q.config.Scheme, w.q.grid, t.lo, t.hi)
+	return lo, hi, err
 }
 
 // percentile returns the bounds that leave out the given share of the values.
 // A bound is an element: the ceil(share*n)-th smallest |x|, or for an affine
 // grid the like of x from each end.
-func (w *work) percentile(s *scratch, v *view) (lo, hi float32) {
+func (w *work) percentile(s *scratch, v *view) (lo, hi float32, err error) {
 	n, share := v.size(), w.q.config.Percentile/100
 	if w.q.config.Scheme == Symmetric {
-		hi = kth(s, v, rankOf(share, n), byMagnitude)
-		return -hi, hi
+		hi, err = w.kth(s, v, rankOf(share, n), byMagnitude)
+		return -hi, hi, err
 	}
 	top := rankOf((1+share)/2, n)
-	hi = max(0, kth(s, v, top, byValue))
-	lo = min(0, kth(s, v, n-1-top, byValue))
-	return lo, hi
+	if hi, err = w.kth(s, v, top, byValue); err != nil {
+		return 0, 0, err
+	}
+	lo, err = w.kth(s, v, n-1-top, byValue)
+	return min(0, lo), max(0, hi), err
 }
 
 // rankOf returns the rank, from 0, of the element that a share of n elements

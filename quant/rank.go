@@ -48,15 +48,22 @@ func (w *work) rank(s *scratch, v view, k int) (float32, error) {
 	if err != nil || !(top.hi <= math.MaxFloat32) {
 		return top.hi, err
 	}
-	return kth(s, &v, k, byMagnitude), nil
+	return w.kth(s, &v, k, byMagnitude)
 }
 
 // kth returns the k-th smallest element of v in that order, from 0, or its
 // magnitude.
-func kth(s *scratch, v *view, k int, o order) float32 {
+func (w *work) kth(s *scratch, v *view, k int, o order) (float32, error) {
 	if v.size() > block {
-		upper, below := kthUpper(s, v, k, o)
-		return o.number(upper<<16 | kthLower(s, v, k-below, o, upper))
+		if err := w.countUpper(s, v, o); err != nil {
+			return 0, err
+		}
+		upper, below := s.counts.find(k)
+		if err := w.countLower(s, v, o, upper); err != nil {
+			return 0, err
+		}
+		lower, _ := s.counts.find(k - below)
+		return o.number(upper<<16 | lower), nil
 	}
 	x := v.block(s.x, 0)
 	s.keys = resize(s.keys, len(x))
@@ -67,48 +74,41 @@ func kth(s *scratch, v *view, k int, o order) float32 {
 			s.keys[i] = valueKey(v)
 		}
 	}
-	return o.number(selectKth(s.keys, k))
+	return o.number(selectKth(s.keys, k)), nil
 }
 
-// kthUpper returns the upper half of the k-th key, and how many keys have a
-// smaller one.
-func kthUpper(s *scratch, v *view, k int, o order) (upper uint32, below int) {
+// countUpper counts the keys by their upper halves.
+func (w *work) countUpper(s *scratch, v *view, o order) error {
 	clear(s.counts[:])
-	for i := range v.blocks() {
-		x := v.block(s.x, i)
+	return w.eachBlock(s, v, func(x []float32) {
 		if o == byMagnitude {
 			kernel.CountMagnitudes((*[kernel.MagnitudeBins]uint64)(&s.counts), x)
-			continue
+			return
 		}
 		for _, x := range x {
 			s.counts[valueKey(x)>>16]++
 		}
-	}
-	return s.counts.find(k)
+	})
 }
 
-// kthLower returns the lower half of the k-th key among those with that upper
-// half.
-func kthLower(s *scratch, v *view, k int, o order, upper uint32) uint32 {
+// countLower counts the keys with that upper half by their lower halves.
+func (w *work) countLower(s *scratch, v *view, o order, upper uint32) error {
 	clear(s.counts[:])
-	for i := range v.blocks() {
-		x := v.block(s.x, i)
+	return w.eachBlock(s, v, func(x []float32) {
 		if o == byMagnitude {
 			for _, x := range x {
 				if key := magnitudeKey(x); key>>16 == upper {
 					s.counts[key&0xffff]++
 				}
 			}
-			continue
+			return
 		}
 		for _, x := range x {
 			if key := valueKey(x); key>>16 == upper {
 				s.counts[key&0xffff]++
 			}
 		}
-	}
-	lower, _ := s.counts.find(k)
-	return lower
+	})
 }
 
 // find returns the bin of the k-th count, and the sum of those before it.

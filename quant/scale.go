@@ -19,9 +19,11 @@ type Scale string
 // Rules for binary and ternary grids.
 const (
 	// AbsMean is mean|W|: with ternary codes BitNet b1.58
-	// (arXiv:2402.17764, equation 3), code = clamp(round(w/scale), -1, 1);
+	// (arXiv:2402.17764, equations 1 to 3, but the scale is at least 1e-5
+	// where the paper adds an epsilon), code = clamp(round(w/scale), -1, 1);
 	// with binary ones XNOR-Net (arXiv:1603.05279, equation 6), code = 1
-	// where w > 0 and -1 elsewhere.
+	// where w > 0 and -1 elsewhere. XNOR-Net gives w = 0 the code 1; -1 is
+	// what BitNet gives it (arXiv:2310.11453, equation 2).
 	AbsMean Scale = "absmean"
 	// Median is the lower median of |W| (arXiv:2411.05882, section 3), less
 	// moved by outliers than the mean.
@@ -44,7 +46,7 @@ const (
 	// same section).
 	Optimal Scale = "optimal"
 	// Centred is BitNet's first binary rule (Wang et al. 2023,
-	// arXiv:2310.11453, section 2.1: equations 1 to 3, and beta for the
+	// arXiv:2310.11453, equations 1 to 3, and beta of equation 12 for the
 	// scale): code = 1 where w > mean W and -1 elsewhere, scale = mean|W|.
 	Centred Scale = "centred"
 )
@@ -53,7 +55,7 @@ const (
 // [Scalar.Encode] takes what it has arrived at.
 const (
 	// LSQ begins at 2 mean|W| / sqrt(top) (Esser et al. 2020,
-	// arXiv:1902.08153, section 2.1).
+	// arXiv:1902.08153, section 2.1, unnumbered).
 	LSQ Scale = "lsq"
 	// SEQ is the stretched elastic quantizer of ParetoQ (arXiv:2502.02631,
 	// section on the stretched elastic quantizer), which spreads its levels
@@ -66,14 +68,15 @@ const (
 // Rules for uniform grids.
 const (
 	// AbsMax covers max|W|, so that nothing is clipped: the activations of
-	// BitNet (arXiv:2310.11453, equations 4 and 5) and b1.58
-	// (arXiv:2402.17764, section 2).
+	// BitNet (arXiv:2310.11453, equations 4 and 5) and b1.58, with a scale
+	// for each token (arXiv:2402.17764, section 2, unnumbered).
 	AbsMax Scale = "absmax"
-	// MinMax covers min(W, 0) to max(W, 0) (arXiv:1712.05877, section 3).
+	// MinMax covers min(W, 0) to max(W, 0) (arXiv:1712.05877, section 3.1,
+	// unnumbered).
 	MinMax Scale = "minmax"
 	// Percentile covers all but 100-Config.Percentile per cent of the values,
 	// half of the rest at each end if the grid is affine (Wu et al. 2020,
-	// arXiv:2004.09602, section on calibration).
+	// arXiv:2004.09602, section on calibration, unnumbered).
 	Percentile Scale = "percentile"
 	// MSE covers the range whose quantization has the least squared error,
 	// searched over a histogram (Choukroun et al. 2019, arXiv:1902.06822,
@@ -81,7 +84,7 @@ const (
 	MSE Scale = "mse"
 	// KL covers the bound whose quantized histogram diverges least from the
 	// histogram of |W| (Migacz 2017, 8-bit inference with TensorRT,
-	// GTC S7310, the calibration algorithm).
+	// GTC S7310, the slides of the calibration algorithm, unnumbered).
 	KL Scale = "kl"
 	// Entropy covers the bound whose codes have the largest entropy, so that
 	// every bit carries as much as it can (Qin et al. 2020,
@@ -98,8 +101,8 @@ const (
 	// clipping): see [ACIQ].
 	ACIQGaussian Scale = "aciq-gaussian"
 	ACIQLaplace  Scale = "aciq-laplace"
-	// Static takes the scales and zero points that are in the Tensor: those
-	// of calibration.
+	// Static takes the scales and zero points of [Scalar.WithScales], or
+	// those that are in the Tensor: the ones of calibration.
 	Static Scale = "static"
 )
 

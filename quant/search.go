@@ -15,12 +15,12 @@ type points struct {
 
 // points returns what stands for the group v, whose values reach from lo to
 // hi.
-func (s *scratch) points(v *view, lo, hi float32) points {
+func (w *work) points(s *scratch, v *view, lo, hi float32) (points, error) {
 	if v.size() <= HistogramBins {
-		return points{value: v.block(s.x, 0)}
+		return points{value: v.block(s.x, 0)}, nil
 	}
-	s.histogram(v, max(-lo, hi))
-	return s.hist.points(&s.value, &s.weight)
+	err := w.histogram(s, v, max(-lo, hi))
+	return s.hist.points(&s.value, &s.weight), err
 }
 
 // points returns the middles of the bins that are not empty.

@@ -1,7 +1,6 @@
 package quant
 
 import (
-	"context"
 	"math"
 
 	"trefoil/internal/kernel"
@@ -44,8 +43,8 @@ func (w *work) measure(s *scratch, v *view, m measure, arg float32) (stats, erro
 	var total stats
 	tasks := (blocks + taskBlocks - 1) / taskBlocks
 	for w.base = 0; w.base < tasks; w.base += stripTasks {
-		if w.ctx != nil && w.ctx.Err() != nil {
-			return total, context.Cause(w.ctx)
+		if err := w.stopped(); err != nil {
+			return total, err
 		}
 		strip := min(stripTasks, tasks-w.base)
 		kernel.Parallel(strip, w.body)
@@ -58,6 +57,7 @@ func (w *work) measure(s *scratch, v *view, m measure, arg float32) (stats, erro
 			}
 			total.add(w.parts[i])
 		}
+		w.looked((w.base + strip) * taskBlocks)
 	}
 	return total, nil
 }

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -11,8 +12,12 @@ import (
 // and returns their scale by the rule, absmean or median: w is represented by
 // code * gamma. The scale is at least 1e-5, and NaN, with codes that mean
 // nothing, when w holds a NaN: what training shows in its loss. A [Scalar]
-// gives the same codes and scale, and an error.
+// gives the same codes and scale, and an error. It panics on fewer codes than
+// weights.
 func Ternarize[F kernel.Float](codes []int8, w []F, rule Scale) F {
+	if len(codes) < len(w) {
+		panic(fmt.Sprintf("quant: Ternarize: room for %d codes of %d weights: give as many", len(codes), len(w)))
+	}
 	g := gamma(rule, w)
 	kernel.Ternarize(codes, w, g)
 	return g
@@ -73,11 +78,14 @@ func (w *work) threshold(s *scratch, v view) (p params, err error) {
 
 // optimal returns the threshold and scale of the least squared error. With k
 // magnitudes of sum S kept the error is sum W^2 - S^2/k, and a threshold keeps
-// all of several equal magnitudes or none.
+// all of several equal magnitudes or none. Small groups are sorted.
 func (w *work) optimal(s *scratch, v view) (params, error) {
 	top, err := w.measure(s, &v, absMax, 0)
 	if err != nil || !(top.hi <= math.MaxFloat32) {
 		return params{scale: top.hi}, err
+	}
+	if v.size() > taskSize {
+		return w.optimalByKeys(s, &v)
 	}
 	s.copy = resize(s.copy, v.size())
 	for i := range v.blocks() {

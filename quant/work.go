@@ -29,6 +29,11 @@ type work struct {
 	t      *Tensor
 	values []float32 // when dequantizing
 	done   int
+	half   int // how much of half the large group at hand its statistics have seen
+
+	dst   []int8 // where codes go: those of t, or the strip that is handed out
+	first int    // the element of dst[0]
+	strip []int8 // what is handed out
 
 	phase phase
 	base  int // first task of the strip
@@ -77,8 +82,8 @@ func takeWork() *work {
 
 // release forgets the caller's slices, and keeps the rest for the next call.
 func (w *work) release() {
-	w.call, w.q, w.t, w.values = call{}, nil, nil, nil
-	w.view, w.done, w.err = view{}, 0, nil
+	w.call, w.q, w.t, w.values, w.dst = call{}, nil, nil, nil, nil
+	w.view, w.done, w.half, w.first, w.err = view{}, 0, 0, 0, nil
 	works.put(w)
 }
 
@@ -90,6 +95,7 @@ type scratch struct {
 	copy   []float32 // sorted
 	keys   []uint32
 	counts counts
+	totals []total
 	hist   Histogram
 	bins   []uint64  // of hist
 	value  []float32 // points of a search
@@ -104,23 +110,14 @@ func takeScratch() *scratch {
 	return s
 }
 
-// release gives s back, but not a sorted copy that is larger than the rest.
-func (s *scratch) release() {
-	if cap(s.copy) > taskSize {
-		s.copy = nil
-	}
-	scratches.put(s)
-}
+func (s *scratch) release() { scratches.put(s) }
 
 // overGroups quantizes or dequantizes all groups.
 func (w *work) overGroups(p phase) error {
 	l := w.t.Layout
 	if l.Size() <= taskSize {
 		w.batch = max(1, taskSize/4/l.Size())
-		if err := w.run(p, (l.Groups+w.batch-1)/w.batch, w.batch*l.Size(), l.Groups*l.Size()); err != nil {
-			return err
-		}
-		return w.err
+		return w.run(p, (l.Groups+w.batch-1)/w.batch, w.batch*l.Size(), l.Groups*l.Size())
 	}
 	for g := range l.Groups {
 		if err := w.largeGroup(p, g); err != nil {
@@ -136,15 +133,65 @@ func (w *work) overGroups(p phase) error {
 func (w *work) run(p phase, n, size, end int) error {
 	w.phase = p
 	for w.base = 0; w.base < n; w.base += stripTasks {
-		if w.ctx != nil && w.ctx.Err() != nil {
-			return context.Cause(w.ctx)
+		if err := w.stopped(); err != nil {
+			return err
 		}
 		tasks := min(stripTasks, n-w.base)
-		kernel.Parallel(tasks, w.body)
-		if w.progress != nil {
-			w.done = min(end, w.done+tasks*size)
-			w.progress(w.done, w.t.Layout.Groups*w.t.Layout.Size())
+		after := min(end, w.done+tasks*size)
+		if w.take != nil {
+			w.strip = resize(w.strip, after-w.done)
+			w.dst, w.first = w.strip, w.done
 		}
+		kernel.Parallel(tasks, w.body)
+		if w.err != nil {
+			return w.err
+		}
+		if w.take != nil {
+			if err := w.take(w.done, w.strip); err != nil {
+				return err
+			}
+		}
+		w.done = after
+		if w.progress != nil {
+			ahead := 0 // what the statistics are worth, less and less
+			if p == encodingPiece {
+				ahead = w.half * (end - w.done) / w.view.size()
+			}
+			w.progress(w.done+ahead, w.t.Layout.Groups*w.t.Layout.Size())
+		}
+	}
+	return nil
+}
+
+// stopped returns the error of the context, if it has one.
+func (w *work) stopped() error {
+	if w.ctx != nil && w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	return nil
+}
+
+// looked notes that a statistic has seen the first blocks of the large group at
+// hand. Its statistics are half of the work, however many there are.
+func (w *work) looked(blocks int) {
+	if w.progress == nil {
+		return
+	}
+	w.half = max(w.half, min(blocks*block, w.view.size())/2)
+	w.progress(w.done+w.half, w.t.Layout.Groups*w.t.Layout.Size())
+}
+
+// eachBlock calls body with the blocks of the group v, with a look at the
+// context now and then.
+func (w *work) eachBlock(s *scratch, v *view, body func(x []float32)) error {
+	for i := range v.blocks() {
+		if i > 0 && i%(taskBlocks*stripTasks) == 0 {
+			if err := w.stopped(); err != nil {
+				return err
+			}
+			w.looked(i)
+		}
+		body(v.block(s.x, i))
 	}
 	return nil
 }
@@ -190,11 +237,11 @@ func (w *work) smallGroup(s *scratch, g int) error {
 	}
 	w.store(g, p)
 	if l.Runs == 1 {
-		w.codes(w.t.Codes[v.start:v.start+l.Run], x, p, g*l.Run)
+		w.encodeTo(w.dst[v.start-w.first:][:l.Run], x, p, g*l.Run)
 		return nil
 	}
-	w.codes(s.codes[:len(x)], x, p, g*len(x))
-	v.write(w.t.Codes, s.codes[:len(x)], 0)
+	w.encodeTo(s.codes[:len(x)], x, p, g*len(x))
+	v.write(w.dst, s.codes[:len(x)], 0)
 	return nil
 }
 
@@ -207,7 +254,7 @@ func (w *work) largeGroup(p phase, g int) error {
 	}
 	s := takeScratch()
 	defer s.release()
-	w.view = groupOf(w.src, w.t.Layout, g)
+	w.view, w.half = groupOf(w.src, w.t.Layout, g), 0
 	var err error
 	if w.param, err = w.params(s, w.view, g); err != nil {
 		return err
@@ -221,11 +268,11 @@ func (w *work) encodePiece(s *scratch, i int) {
 	x := w.view.read(s.x, lo, min(taskSize, w.view.size()-lo))
 	place := w.group*w.view.size() + lo
 	if w.view.runs == 1 {
-		w.codes(w.t.Codes[w.view.start+lo:][:len(x)], x, w.param, place)
+		w.encodeTo(w.dst[w.view.start+lo-w.first:][:len(x)], x, w.param, place)
 		return
 	}
-	w.codes(s.codes[:len(x)], x, w.param, place)
-	w.view.write(w.t.Codes, s.codes[:len(x)], lo)
+	w.encodeTo(s.codes[:len(x)], x, w.param, place)
+	w.view.write(w.dst, s.codes[:len(x)], lo)
 }
 
 func (w *work) store(g int, p params) {

@@ -81,7 +81,7 @@ func frozenEqualsGraph(t *testing.T, c arch.Config, q schedule.Quantization) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Quantize(plan.At(1), 1)
+	n.Quantize(plan.At(1), frozenStep)
 	for i := range n.Inputs {
 		n.Inputs[i], n.Targets[i] = int32(r.IntN(c.Vocab)), int32(r.IntN(c.Vocab))
 	}

@@ -17,7 +17,8 @@ type Task interface {
 	// Next puts the next batch to learn from into the graph.
 	Next()
 	// Quantize makes the next runs of the graph compute as the states say,
-	// one for each layer that the recipe's plan names; step draws the noise.
+	// one for each layer that the recipe's plan names; step draws the noise
+	// and stochastic rounding.
 	Quantize(states []schedule.State, step int)
 	// Evaluate measures the network on the held-out examples.
 	Evaluate() (Evaluation, error)

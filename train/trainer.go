@@ -284,12 +284,15 @@ func (t *trainer) diverged(what, where string) error {
 	return fmt.Errorf("step %d: %s. %s. Begin anew with a lower %s, a longer train.warmup or %s", t.state.Step+1, what, kept, rates, clip)
 }
 
+// frozenStep is the step at which stochastic rounding draws what exporting does.
+const frozenStep = 0
+
 // evaluate measures the network on the held-out windows, records it, and
 // saves checkpoints and curves.
 func (t *trainer) evaluate() error {
 	step := t.state.Step
 	states := withoutNoise(t.Plan.At(step))
-	t.task.Quantize(states, step)
+	t.task.Quantize(states, frozenStep)
 	now, err := t.task.Evaluate()
 	if err != nil {
 		return fmt.Errorf("evaluation at step %d: %w", step, err)
@@ -301,7 +304,7 @@ func (t *trainer) evaluate() error {
 	}
 	final := now
 	if !t.Plan.Complete(step) {
-		t.task.Quantize(withoutNoise(t.Plan.At(t.Train.Steps)), step)
+		t.task.Quantize(withoutNoise(t.Plan.At(t.Train.Steps)), frozenStep)
 		if final, err = t.task.Evaluate(); err != nil {
 			return fmt.Errorf("evaluation at step %d: %w", step, err)
 		}

@@ -50,7 +50,11 @@ func noteOf(t packed.Info) string {
 	case t.Type == packed.Ternary:
 		notes = append(notes, fmt.Sprintf("scale %.5g", t.Scale))
 	case t.Scales > 0:
-		notes = append(notes, fmt.Sprintf("scales: %d", t.Scales))
+		note := fmt.Sprintf("scales: %d", t.Scales)
+		if t.ScaleType != "" {
+			note += " as " + string(t.ScaleType)
+		}
+		notes = append(notes, note)
 	}
 	if a := t.Activation; a != nil && a.Bits < 32 {
 		input := fmt.Sprintf("input of %d bits", a.Bits)

@@ -97,8 +97,8 @@ func open(path string) (*convNet, error) {
 
 // add reads layer i.
 func (n *convNet) add(f *safetensors.Reader, i int, l layerInfo) error {
-	if l.Input.Bits < 2 || l.Input.Bits > 8 {
-		return fmt.Errorf("activations of %d bits: pack the network again", l.Input.Bits)
+	if err := l.Input.Validate(); err != nil {
+		return fmt.Errorf("%w; pack the network again", err)
 	}
 	codes, err := f.Bytes(l.Name + ".weight")
 	if err != nil {
@@ -151,16 +151,15 @@ func (n *convNet) weightBytes() (sum int) {
 func (n *convNet) logits(x []float32, batch int) ([]float32, error) {
 	height, width := n.shape.Height, n.shape.Width
 	for i, stage := range n.stages {
-		codes, scales := n.quantize(i, x, batch)
 		filters := len(n.biases[i])
-		x = make([]float32, batch*height*width*filters)
-		if err := stage.Multiply(x, codes, scales, height, width); err != nil {
+		y := make([]float32, batch*height*width*filters)
+		if err := stage.Apply(y, x, batch, height, width, n.inputs[i]); err != nil {
 			return nil, err
 		}
 		s := kernel.ConvShape{Batch: batch, Height: height, Width: width, Channels: filters,
 			KernelHeight: layers.PoolSize, KernelWidth: layers.PoolSize, Stride: layers.PoolSize}
 		pooled := make([]float32, s.Rows()*filters)
-		kernel.MaxPool(pooled, make([]int32, len(pooled)), x, s)
+		kernel.MaxPool(pooled, make([]int32, len(pooled)), y, s)
 		kernel.BiasReLU(pooled, pooled, n.biases[i], s.Rows(), filters)
 		x, height, width = pooled, s.OutHeight(), s.OutWidth()
 	}
@@ -170,20 +169,15 @@ func (n *convNet) logits(x []float32, batch int) ([]float32, error) {
 			return nil, errors.New("the layers do not fit each other")
 		}
 		y := make([]float32, batch*l.Out())
-		l.Apply(y, x, batch, n.inputs[at])
+		if err := l.Apply(y, x, batch, n.inputs[at]); err != nil {
+			return nil, err
+		}
 		if at < len(n.biases) {
 			kernel.BiasReLU(y, y, n.biases[at], batch, l.Out())
 		}
 		x = y
 	}
 	return x, nil
-}
-
-// quantize returns the codes of the input of layer i and a scale an image.
-func (n *convNet) quantize(i int, x []float32, batch int) (codes []int8, scales []float32) {
-	codes, scales = make([]int8, len(x)), make([]float32, batch)
-	n.inputs[i].Quantize(codes, scales, x, batch, len(x)/batch)
-	return codes, scales
 }
 
 // accuracy returns the share of images that are classified as their labels say.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -33,7 +34,7 @@ func (s *study) watch() ([]watched, error) {
 // ranges compares the static ranges of the layers' inputs.
 func (s *study) ranges(context.Context) (table, error) {
 	t := table{title: "Static ranges of activations: loss and accuracy", columns: []string{
-		"range", "3 bits, symmetric", "3 bits, affine", "4 bits, affine", "8 bits, affine",
+		"range", "3 bits, symmetric", "8 bits, symmetric", "3 bits, affine", "4 bits, affine", "8 bits, affine",
 	}}
 	w, err := s.watch()
 	if err != nil {
@@ -45,7 +46,7 @@ func (s *study) ranges(context.Context) (table, error) {
 			continue
 		}
 		cells := []string{string(rule)}
-		for _, c := range []quant.Config{{Bits: 3}, {Bits: 3, Scheme: quant.Affine}, {Bits: 4, Scheme: quant.Affine}, {Bits: 8, Scheme: quant.Affine}} {
+		for _, c := range []quant.Config{{Bits: 3}, {Bits: 8}, {Bits: 3, Scheme: quant.Affine}, {Bits: 4, Scheme: quant.Affine}, {Bits: 8, Scheme: quant.Affine}} {
 			if c.Scale = rule; rule == moving {
 				c.Scale = ""
 			}
@@ -60,6 +61,47 @@ func (s *study) ranges(context.Context) (table, error) {
 			cells = append(cells, fmt.Sprintf("%.4f, %.2f %%", r.loss, 100*r.accuracy))
 		}
 		t.add(cells...)
+	}
+	return t, nil
+}
+
+// arguments compares the numbers that rules have, defaults among them: of
+// static ranges of 4 bits, affine, and the threshold of ttq on the weights.
+func (s *study) arguments(context.Context) (table, error) {
+	t := table{title: "Arguments of rules: loss and accuracy", columns: []string{"rule", "argument", "loss, accuracy"}}
+	w, err := s.watch()
+	if err != nil {
+		return t, err
+	}
+	affine := quant.Config{Bits: 4, Scheme: quant.Affine}
+	for _, percent := range []float64{99, 99.9, 99.99} {
+		c := affine
+		c.Scale, c.Percentile = quant.Percentile, percent
+		r, err := s.static(w, c, false)
+		if err != nil {
+			return t, err
+		}
+		t.add(string(c.Scale), fmt.Sprint(percent), fmt.Sprintf("%.4f, %.2f %%", r.loss, 100*r.accuracy))
+	}
+	for _, k := range []float64{2, 3, 4, 6} {
+		c := affine
+		c.Scale, c.Sigmas = quant.Sigma, k
+		r, err := s.static(w, c, false)
+		if err != nil {
+			return t, err
+		}
+		t.add(string(c.Scale), fmt.Sprint(k), fmt.Sprintf("%.4f, %.2f %%", r.loss, 100*r.accuracy))
+	}
+	for _, threshold := range []float64{0.05, 0.1, 0.2} {
+		q, err := s.net.quantize(every(quant.Config{Scale: quant.TTQ, Threshold: threshold, Granularity: quant.PerChannel}))
+		if err != nil {
+			return t, err
+		}
+		r, err := q.score(s.heldout, nil)
+		if err != nil {
+			return t, err
+		}
+		t.add(string(quant.TTQ), fmt.Sprint(threshold), fmt.Sprintf("%.4f, %.2f %%", r.loss, 100*r.accuracy))
 	}
 	return t, nil
 }
@@ -148,8 +190,10 @@ func product(remedy string, bits float64, x, w []float32, rows, out, in int) ([]
 			x = apart.Rest
 		}
 	case smooth:
-		var f []float32
-		if f, err = quant.SmoothScales(quant.ColumnPeaks(x, rows, in), quant.ColumnPeaks(w, out, in), 0.5); err == nil {
+		inputs, errX := quant.ColumnPeaks(x, rows, in)
+		weights, errW := quant.ColumnPeaks(w, out, in)
+		f, errF := quant.SmoothScales(inputs, weights, 0.5)
+		if err = errors.Join(errX, errW, errF); err == nil {
 			err = quant.Smooth(x, w, f)
 		}
 	case rotate:
@@ -172,7 +216,9 @@ func product(remedy string, bits float64, x, w []float32, rows, out, in int) ([]
 	kernel.GemmNT(y, x, w, rows, out, in, false)
 	if apart != nil { // the product of the columns, in float32
 		columns := make([]float32, len(x))
-		apart.Merge(columns)
+		if err := apart.Merge(columns); err != nil {
+			return nil, err
+		}
 		kernel.GemmNT(y, columns, whole, rows, out, in, true)
 	}
 	return y, nil

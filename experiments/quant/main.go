@@ -1,6 +1,7 @@
 // Command quant measures what each rule of package quant does: to the weights
 // of a small network of digits, to its held-out loss when they, or its
-// activations, are quantized after training, and to products with outliers.
+// activations, are quantized after training or while it learns, and to products
+// with outliers.
 // It prints the tables in Markdown, and draws the weights of a layer:
 //
 //	go run ./experiments/quant -data ../shared/data/mnist
@@ -25,8 +26,8 @@ import (
 func main() {
 	dir := flag.String("data", filepath.Join("..", "shared", "data", "mnist"), "folder of the images, in IDX format")
 	out := flag.String("out", filepath.Join("runs", "quant"), "folder for the runs and the plots")
-	seeds := flag.Int("seeds", 3, "networks of each kind of noise")
-	steps := flag.Int("steps", 800, "updates of the network that is quantized, 64 images each; with noise half as many")
+	seeds := flag.Int("seeds", 3, "networks of each kind of noise, and of each rule that learns")
+	steps := flag.Int("steps", 800, "updates of the network that is quantized, 64 images each; half as many with noise, a quarter of what learns quantized")
 	flag.Parse()
 	if flag.NArg() > 0 || *seeds < 1 || *steps < 200 {
 		fmt.Fprintln(os.Stderr, "quant: -seeds is at least 1, -steps at least 200, and there are no other arguments")
@@ -56,7 +57,7 @@ func run(ctx context.Context, dir string, s *study) error {
 	if s.train, s.heldout, err = data.OpenIDX(dir); err != nil {
 		return err
 	}
-	if s.net, err = s.trained(ctx, "float32", s.steps, 1, quant.Noise{Kind: quant.NoNoise}); err != nil {
+	if s.net, _, err = s.trained(ctx, lesson{name: "float32", steps: s.steps, noise: quant.Noise{Kind: quant.NoNoise}}, 1); err != nil {
 		return err
 	}
 	if s.float, err = s.net.score(s.heldout, nil); err != nil {
@@ -64,7 +65,7 @@ func run(ctx context.Context, dir string, s *study) error {
 	}
 	fmt.Printf("In float32: loss %.4f, accuracy %.2f %%.\n", s.float.loss, 100*s.float.accuracy)
 	for _, table := range []func(context.Context) (table, error){
-		s.scales, s.bits, s.granularities, s.roundings, s.grids, s.ranges, s.outliers, s.noises,
+		s.scales, s.bits, s.granularities, s.roundings, s.grids, s.ranges, s.arguments, s.outliers, s.noises, s.learning,
 	} {
 		t, err := table(ctx)
 		if err != nil {

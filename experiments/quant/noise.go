@@ -19,7 +19,8 @@ func (s *study) noises(ctx context.Context) (table, error) {
 		var losses [3][]float64
 		var accuracy []float64
 		for seed := range s.seeds {
-			net, err := s.trained(ctx, "noise-"+string(kind), s.steps/2, uint64(seed+1), quant.Noise{Kind: kind, Strength: 1, Block: 8, Share: 0.5})
+			noise := quant.Noise{Kind: kind, Strength: 1, Block: 8, Share: 0.5}
+			net, _, err := s.trained(ctx, lesson{name: "noise-" + string(kind), steps: s.steps / 2, noise: noise}, uint64(seed+1))
 			if err != nil {
 				return t, err
 			}

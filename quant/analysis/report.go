@@ -69,6 +69,22 @@ func (r Report) WriteTable(w io.Writer) error {
 	return t.Flush()
 }
 
+// WriteTable writes a line for each channel, the indices of the first
+// dimension, and a last one for the whole layer.
+func (l *Layer) WriteTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, l.Name+"\tSQNR dB\tMSE\tmax error\tcosine\tKL\tzeros %\tentropy bits\teffective bits\t")
+	line := func(name string, m quant.Metrics) {
+		fmt.Fprintf(t, "%s\t%.2f\t%.3g\t%.3g\t%.5f\t%.3g\t%.1f\t%.2f\t%.2f\t\n",
+			name, m.SQNR, m.MSE, m.MaxError, m.Cosine, m.KL, 100*m.Zeros, m.Entropy, m.EffectiveBits)
+	}
+	for i, m := range l.Channels {
+		line(fmt.Sprint(i), m)
+	}
+	line("all", l.Metrics)
+	return t.Flush()
+}
+
 // worst returns the least SQNR of a channel.
 func (l *Layer) worst() float64 {
 	least := math.Inf(1)

@@ -3,6 +3,7 @@ package analysis
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"image/png"
 	"math"
 	"math/rand/v2"
@@ -49,6 +50,20 @@ func TestReport(t *testing.T) {
 	}
 	if lines := strings.Split(strings.TrimSpace(table.String()), "\n"); len(lines) != 3 || !strings.Contains(lines[2], "channel") || !strings.Contains(lines[1], "absmax") {
 		t.Errorf("table\n%s", table.String())
+	}
+	var channel bytes.Buffer
+	if err := whole.WriteTable(&channel); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(channel.String()), "\n")
+	if len(lines) != 10 || !strings.HasPrefix(strings.TrimSpace(lines[0]), "blocks.0.q ") {
+		t.Fatalf("table of a layer\n%s", channel.String())
+	}
+	for line, m := range map[int]quant.Metrics{6: whole.Channels[5], 9: whole.Metrics} {
+		name, sqnr := map[int]string{6: "5", 9: "all"}[line], fmt.Sprintf("%.2f", m.SQNR)
+		if f := strings.Fields(lines[line]); f[0] != name || f[1] != sqnr || f[6] != fmt.Sprintf("%.1f", 100*m.Zeros) {
+			t.Errorf("line %q, want that of %s with %s dB", lines[line], name, sqnr)
+		}
 	}
 	if err := r.WriteJSON(&text); err != nil {
 		t.Fatal(err)

@@ -86,7 +86,7 @@ type adaRounding struct {
 	scale, zero []float32 // of each weight
 	floor       []float32
 	v, m, u     []float32 // variable, first and second moment
-	gram        []float32 // [In, In] mean x x^T
+	gram        []float32 // [In, In] mean x x^T, up to a factor
 	diff, grad  []float32 // [Out, In] change of the weights, and gram times it
 }
 
@@ -97,8 +97,8 @@ func newAdaRounding(l Layer, t *quant.Tensor) *adaRounding {
 		Layer: l, grid: t.Grid, scale: buf(), zero: buf(), floor: buf(),
 		v: buf(), m: buf(), u: buf(), diff: buf(), grad: buf(), gram: make([]float32, l.In*l.In),
 	}
-	rows := len(l.Inputs) / l.In
-	kernel.GemmTN(a.gram, l.Inputs, l.Inputs, l.In, l.In, rows, false)
+	rows, x := len(l.Inputs)/l.In, belowOne(l.Inputs)
+	kernel.GemmTN(a.gram, x, x, l.In, l.In, rows, false)
 	kernel.Scale(a.gram, 1/float32(rows))
 	for g := range t.Layout.Groups {
 		for r := range t.Layout.Runs {
@@ -109,6 +109,17 @@ func newAdaRounding(l Layer, t *quant.Tensor) *adaRounding {
 		}
 	}
 	return a
+}
+
+// belowOne returns x divided by the power of two that brings the largest |x|
+// below 1, which changes no choice of codes and keeps squares from overflowing.
+func belowOne(x []float32) []float32 {
+	_, exponent := math.Frexp(float64(kernel.AbsMaxSpan(x)))
+	out := make([]float32, len(x))
+	for i, v := range x {
+		out[i] = float32(math.Ldexp(float64(v), -exponent))
+	}
+	return out
 }
 
 // start sets the variable of weight i so that h is the fraction that rounding
@@ -205,7 +216,7 @@ func (a *adaRounding) best(nearest *quant.Tensor) *quant.Tensor {
 	}
 	before, after := a.rowErrors(nearest), a.rowErrors(&learned)
 	for r := range a.Out {
-		if before[r] <= after[r] {
+		if !(after[r] < before[r]) {
 			copy(learned.Codes[r*a.In:(r+1)*a.In], nearest.Codes[r*a.In:(r+1)*a.In])
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"trefoil/internal/kernel"
@@ -120,6 +121,57 @@ func TestAdaRoundIsNearTheBest(t *testing.T) {
 	}
 }
 
+// However large or small the inputs are, the choices are the same.
+func TestAdaRoundOfHugeInputs(t *testing.T) {
+	l := correlated(4, 12, 40)
+	want, err := AdaRound(context.Background(), l, quant.Config{Bits: 3}, 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := 0
+	for i, w := range l.Weight {
+		if int(want.Codes[i]) != int(min(max(math.RoundToEven(float64(w/want.Scales[0])), -4), 3)) {
+			moved++
+		}
+	}
+	if moved == 0 {
+		t.Fatal("nothing was learned")
+	}
+	for _, factor := range []float32{0x1p83, 0x1p126, 0x1p-90} { // 1e25, 1e37 and 1e-27
+		other := l
+		other.Inputs = slices.Clone(l.Inputs)
+		for i := range other.Inputs {
+			other.Inputs[i] *= factor
+			if factor > 0x1p100 {
+				other.Inputs[i] /= 8
+			}
+		}
+		got, err := AdaRound(context.Background(), other, quant.Config{Bits: 3}, 300)
+		if err != nil || !slices.Equal(got.Codes, want.Codes) {
+			t.Errorf("inputs times %v: codes %v, want %v (%v)", factor, got.Codes, want.Codes, err)
+		}
+	}
+}
+
+// Where the errors of the outputs are no numbers, rounding to nearest stays.
+func TestAdaRoundWithoutErrorsToCompare(t *testing.T) {
+	l := correlated(2, 6, 10)
+	nearest, err := l.nearest(quant.Config{Bits: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAdaRounding(l, nearest)
+	for i := range a.v {
+		a.v[i] = 10 // all up
+	}
+	for i := range a.gram {
+		a.gram[i] = float32(math.NaN())
+	}
+	if got := a.best(nearest); !slices.Equal(got.Codes, nearest.Codes) {
+		t.Errorf("codes %v, want %v", got.Codes, nearest.Codes)
+	}
+}
+
 func TestAdaRoundRefuses(t *testing.T) {
 	l := correlated(2, 4, 3)
 	cancelled, cancel := context.WithCancel(context.Background())
@@ -138,6 +190,14 @@ func TestAdaRoundRefuses(t *testing.T) {
 		"binary": func() error { _, err := AdaRound(context.Background(), l, quant.Config{Bits: 1}, 5); return err },
 		"threshold": func() error {
 			_, err := AdaRound(context.Background(), l, quant.Config{Scale: quant.TWN}, 5)
+			return err
+		},
+		"optimal": func() error {
+			_, err := AdaRound(context.Background(), l, quant.Config{Scale: quant.Optimal}, 5)
+			return err
+		},
+		"ttq": func() error {
+			_, err := AdaRound(context.Background(), l, quant.Config{Scale: quant.TTQ}, 5)
 			return err
 		},
 		"NaN":          func() error { _, err := AdaRound(context.Background(), lost[0], quant.Config{}, 5); return err },

@@ -43,8 +43,8 @@ func BenchmarkCalibrate(b *testing.B) {
 				b.Fatal(len(h.Positive))
 			}
 			for _, percent := range []float64{50, 99, 99.9, 99.99} {
-				if o.Percentile(percent) <= MinBound {
-					b.Fatal(percent)
+				if p, err := o.Percentile(percent); err != nil || p <= MinBound {
+					b.Fatal(percent, err)
 				}
 			}
 			for _, rule := range []quant.Scale{quant.Percentile, quant.MSE} {

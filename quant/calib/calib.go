@@ -68,9 +68,9 @@ func (o *Observer) Merge(other *Observer) {
 func (o *Observer) Err() error {
 	switch bad := o.sketch.nonFinite(); {
 	case bad > 0:
-		return fmt.Errorf("%d of %d activations are not finite: the weights are of no use", bad, o.seen)
+		return fmt.Errorf("%d of %d numbers are NaN or infinite: whatever computed them has gone wrong, for activations the weights", bad, o.seen)
 	case o.seen == 0:
-		return fmt.Errorf("no activations were seen")
+		return fmt.Errorf("no numbers were seen")
 	}
 	return nil
 }
@@ -81,9 +81,17 @@ func (o *Observer) AbsMax() float32 { return max(-o.lo, o.hi, MinBound) }
 // rankSlack keeps the rounding of a percentage from moving a rank.
 const rankSlack = 1e-6
 
-// Percentile returns the value that percent of a hundred of the |x| seen do
-// not exceed, interpolated inside a bin; at least MinBound, at most AbsMax.
-func (o *Observer) Percentile(percent float64) float32 {
+// Percentile returns the value that percent of a hundred of the finite |x| seen
+// do not exceed, interpolated inside a bin; at least MinBound, at most AbsMax.
+// It fails unless percent is above 0 and at most 100.
+func (o *Observer) Percentile(percent float64) (float32, error) {
+	if !(percent > 0 && percent <= 100) {
+		return 0, fmt.Errorf("percentile: %v is outside 0..100: 99.9 keeps all but one number in a thousand", percent)
+	}
+	return o.percentile(percent), nil
+}
+
+func (o *Observer) percentile(percent float64) float32 {
 	rank := max(1, math.Ceil(percent/100*float64(o.seen-o.sketch.nonFinite())-rankSlack))
 	return max(min(float32(o.sketch.magnitude(rank)), o.AbsMax()), MinBound)
 }
@@ -111,7 +119,7 @@ func (o *Observer) Range(c quant.Config) (lo, hi float32, err error) {
 	case quant.MinMax:
 		return o.lo, o.hi, nil
 	case quant.Percentile:
-		lo, hi = o.percentile(c)
+		lo, hi = o.ends(c)
 	case quant.MSE, quant.KL, quant.Entropy:
 		lo, hi = o.Histogram().Range(c, o.lo, o.hi)
 	case quant.Sigma, quant.ACIQGaussian, quant.ACIQLaplace:
@@ -123,7 +131,7 @@ func (o *Observer) Range(c quant.Config) (lo, hi float32, err error) {
 }
 
 // Static returns the scale and zero point of c for all that was seen, for use
-// with [quant.Scalar.Encode] or the rule static.
+// with [quant.Scalar.Encode] or [quant.Scalar.WithScales].
 func (o *Observer) Static(c quant.Config) (scale float32, zero int8, err error) {
 	lo, hi, err := o.Range(c)
 	if err != nil {
@@ -132,9 +140,10 @@ func (o *Observer) Static(c quant.Config) (scale float32, zero int8, err error) 
 	return c.Cover(lo, hi)
 }
 
-func (o *Observer) percentile(c quant.Config) (lo, hi float32) {
+// ends returns the range that leaves out the given share of the numbers.
+func (o *Observer) ends(c quant.Config) (lo, hi float32) {
 	if c.Scheme == quant.Symmetric {
-		bound := o.Percentile(c.Percentile)
+		bound := o.percentile(c.Percentile)
 		return -bound, bound
 	}
 	rank := max(1, math.Floor((1-c.Percentile/100)/2*float64(o.seen)+rankSlack)+1)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"trefoil/quant"
@@ -119,6 +120,15 @@ func TestMovingAverage(t *testing.T) {
 	lo, hi, err := m.Range()
 	if err != nil || math.Abs(float64(lo)-want.Range[0]) > 1e-6 || math.Abs(float64(hi)-want.Range[1]) > 1e-6 {
 		t.Errorf("range %v to %v (%v), want %v", lo, hi, err, want.Range)
+	}
+	for _, bad := range []float32{float32(math.NaN()), -0.1, 7} {
+		m := MovingAverage{Momentum: bad}
+		if err := m.Observe([]float32{1}); err == nil || !strings.Contains(err.Error(), "momentum") {
+			t.Errorf("momentum %v: error %v", bad, err)
+		}
+		if _, _, err := m.Range(); err == nil {
+			t.Errorf("momentum %v has a range", bad)
+		}
 	}
 	var ordinary MovingAverage // forgets slowly: a hundredth of the way a batch
 	for _, batch := range [][]float32{{2}, {3}} {

@@ -2,6 +2,7 @@ package packed
 
 import (
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -27,7 +28,10 @@ func TestReLU(t *testing.T) {
 func TestReLU2(t *testing.T) {
 	const scale = 0.05
 	codes, got := everyCode(), make([]int8, 256)
-	out := ReLU2(got, codes, scale)
+	out, err := ReLU2(got, codes, scale)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if want := float32(127 * 0.0025); math.Abs(float64(out-want)) > 1e-7 {
 		t.Errorf("scale %v, want %v", out, want)
 	}
@@ -46,7 +50,11 @@ func TestSiLU(t *testing.T) {
 	for _, s := range [][2]float32{{0.03, 0.03}, {0.1, 0.05}, {4, 4}} {
 		in, out := float64(s[0]), float64(s[1])
 		got := everyCode()
-		SiLU(s[0], s[1]).Apply(got, got)
+		table, err := SiLU(s[0], s[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		table.Apply(got, got)
 		for i, c := range got {
 			x := float64(i-128) * in
 			y := x * 0.5 * (1 + math.Tanh(x/2)) // the sigmoid, another way
@@ -57,8 +65,26 @@ func TestSiLU(t *testing.T) {
 	}
 }
 
+// A scale with which codes are no numbers is refused, and nothing is written.
+func TestActivationsRefuseScales(t *testing.T) {
+	for _, bad := range []float32{0, -1, float32(math.NaN()), float32(math.Inf(1)), 1e37} {
+		if _, err := SiLU(bad, 1); err == nil || !strings.Contains(err.Error(), "input scale") {
+			t.Errorf("SiLU from %v: %v", bad, err)
+		}
+		if _, err := SiLU(1, bad); err == nil || !strings.Contains(err.Error(), "output scale") {
+			t.Errorf("SiLU to %v: %v", bad, err)
+		}
+	}
+	for _, bad := range []float32{0, -1, 1e-25, 1e25, float32(math.NaN())} {
+		codes := []int8{5}
+		if scale, err := ReLU2(codes, []int8{100}, bad); err == nil || codes[0] != 5 {
+			t.Errorf("ReLU2 of the scale %v: codes %v of scale %v", bad, codes, scale)
+		}
+	}
+}
+
 func TestTableOddities(t *testing.T) {
-	table := NewTable(func(x float64) float64 {
+	table, err := NewTable(func(x float64) float64 {
 		switch {
 		case x < 0:
 			return math.NaN()
@@ -67,6 +93,9 @@ func TestTableOddities(t *testing.T) {
 		}
 		return x
 	}, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := []int8{-5, 3, 5, 7, 101}
 	table.Apply(got, got)
 	for i, want := range []int8{0, 2, 2, 4, 127} { // halves go to even

@@ -163,7 +163,7 @@ func BenchmarkLinear(b *testing.B) {
 			defer kernel.SetThreads(kernel.SetThreads(1))
 			s := Scales{Values: []float32{0.1}}
 			if c.group > 0 {
-				s = Scales{quant.PerGroup, c.group, make([]float32, c.outs*in/c.group)}
+				s = Scales{Granularity: quant.PerGroup, Group: c.group, Values: make([]float32, c.outs*in/c.group)}
 			}
 			m, err := NewMatrix(c.format, c.outs, in, codes[:c.outs*in], s)
 			if err != nil {
@@ -176,7 +176,9 @@ func BenchmarkLinear(b *testing.B) {
 			b.SetBytes(int64(len(m.Packed())))
 			b.ReportAllocs()
 			for b.Loop() {
-				l.Multiply(y, out, x, sx, 1)
+				if err := l.Multiply(y, out, x, sx, 1); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

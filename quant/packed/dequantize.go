@@ -1,6 +1,7 @@
 package packed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -18,13 +19,37 @@ func (m *Matrix) Dequantize(dst []float32) error {
 	return nil
 }
 
+// dequantizePiece is how many elements DequantizeContext writes between two
+// looks at the context.
+const dequantizePiece = 1 << 22
+
+// DequantizeContext is Dequantize for large matrices: it stops with the
+// context's error between pieces of four million elements, and calls progress,
+// unless that is nil, with the number of elements that are done.
+func (m *Matrix) DequantizeContext(ctx context.Context, dst []float32, progress func(done, total int)) error {
+	if len(dst) != m.rows*m.cols {
+		return m.misfit(len(dst), m.rows*m.cols)
+	}
+	for first := 0; first < len(dst); first += dequantizePiece {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		end := min(len(dst), first+dequantizePiece)
+		m.dequantize(dst[first:end], first)
+		if progress != nil {
+			progress(end, len(dst))
+		}
+	}
+	return nil
+}
+
 // DequantizeRow writes one row to dst [cols].
 func (m *Matrix) DequantizeRow(dst []float32, row int) error {
 	if len(dst) != m.cols {
 		return m.misfit(len(dst), m.cols)
 	}
-	if err := m.inside(row*m.cols, m.cols); err != nil {
-		return fmt.Errorf("row %d: %w", row, err)
+	if err := m.hasRow(row); err != nil {
+		return err
 	}
 	m.dequantize(dst, row*m.cols)
 	return nil
@@ -45,8 +70,8 @@ func (m *Matrix) DequantizeRowFloat16(dst []uint16, row int) error {
 	if len(dst) != m.cols {
 		return m.misfit(len(dst), m.cols)
 	}
-	if err := m.inside(row*m.cols, m.cols); err != nil {
-		return fmt.Errorf("row %d: %w", row, err)
+	if err := m.hasRow(row); err != nil {
+		return err
 	}
 	kernel.Packing(m.format).DequantizePackedFloat16(dst, m.packed, row*m.cols, m.scales, m.group)
 	return nil
@@ -75,6 +100,13 @@ func (m *Matrix) Values(buf []float32) iter.Seq2[int, []float32] {
 // dequantize writes the elements first, first+1, ...
 func (m *Matrix) dequantize(dst []float32, first int) {
 	kernel.Packing(m.format).DequantizePacked(dst, m.packed, first, m.scales, m.group)
+}
+
+func (m *Matrix) hasRow(row int) error {
+	if row < 0 || row >= m.rows {
+		return fmt.Errorf("row %d of a matrix with %d: out of range", row, m.rows)
+	}
+	return nil
 }
 
 func (m *Matrix) misfit(have, want int) error {

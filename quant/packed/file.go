@@ -23,9 +23,11 @@ type Info struct {
 	Scale      float32     `json:"scale,omitempty"`  // of a ternary tensor
 	Scales     int         `json:"scales,omitempty"` // number of scales of [Codes], before the codes
 	Activation *Activation `json:"activation,omitempty"`
-	Offset     int64       `json:"offset"` // in the file
-	Length     int64       `json:"length"` // bytes
-	CRC        uint32      `json:"crc32c"`
+	// ScaleType is what these scales are stored as; empty means float32.
+	ScaleType quant.ScaleType `json:"scale_type,omitempty"`
+	Offset    int64           `json:"offset"` // in the file
+	Length    int64           `json:"length"` // bytes
+	CRC       uint32          `json:"crc32c"`
 }
 
 // A File is an open .trefoil file. Its methods may be called by several
@@ -101,10 +103,10 @@ func (f *File) checkIndex() error {
 		if err != nil {
 			return fmt.Errorf("tensor %s: %w", t.Name, err)
 		}
-		if err := t.checkType(n); err != nil {
+		if err := t.checkType(n, f.header.version); err != nil {
 			return fmt.Errorf("tensor %s: %w", t.Name, err)
 		}
-		if want := int64(4*t.Scales) + int64(t.Type.Bytes(n)); t.Length != want {
+		if want := int64(scaleBytes(t.ScaleType)*t.Scales) + int64(t.Type.Bytes(n)); t.Length != want {
 			return fmt.Errorf("tensor %s: %d bytes, but %s of shape %v takes %d", t.Name, t.Length, t.Type, t.Shape, want)
 		}
 		if t.Offset != align(next) || t.Length > f.header.size-t.Offset {
@@ -122,8 +124,10 @@ func (f *File) checkIndex() error {
 }
 
 // checkType checks the type of a tensor of n elements, and its number of scales.
-func (i Info) checkType(n int) error {
+func (i Info) checkType(n int, version uint32) error {
 	switch _, codes := matrixTypes[i.Type]; {
+	case i.ScaleType != "" && (version < 2 || !codes || i.ScaleType != quant.Float16 && i.ScaleType != quant.PowerOfTwo):
+		return fmt.Errorf("type %s with scales of type %q: version %d of the format has none", i.Type, string(i.ScaleType), version)
 	case !codes && i.Type != Ternary && i.Type != Float32 && i.Type != Float16:
 		return fmt.Errorf("type %q is not known", i.Type)
 	case !codes && i.Scales != 0:
@@ -136,19 +140,16 @@ func (i Info) checkType(n int) error {
 
 // matrix opens the bytes of a tensor of [Codes].
 func (i Info) matrix(b []byte) (*Matrix, error) {
-	scales := make([]float32, i.Scales)
-	for j := range scales {
-		scales[j] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*j:]))
-	}
+	size := scaleBytes(i.ScaleType) * i.Scales
 	rows, cols := i.Shape[0], i.Shape[1]
-	s := Scales{Granularity: quant.PerGroup, Group: rows * cols / i.Scales, Values: scales}
+	s := Scales{Granularity: quant.PerGroup, Group: rows * cols / i.Scales, Values: decodeScales(i.ScaleType, b[:size]), Type: i.ScaleType}
 	switch i.Scales {
 	case 1:
 		s.Granularity = quant.PerTensor
 	case rows:
 		s.Granularity = quant.PerChannel
 	}
-	return OpenMatrix(matrixTypes[i.Type], rows, cols, slices.Clone(b[4*i.Scales:]), s)
+	return OpenMatrix(matrixTypes[i.Type], rows, cols, slices.Clone(b[size:]), s)
 }
 
 // checkPadding checks that the bytes between sections and tensors are zero.

@@ -8,7 +8,7 @@ import (
 
 const (
 	magic      = "trefoil\n"
-	version    = 1
+	newest     = 2 // version that is understood
 	headerSize = 128
 	alignment  = 64
 )
@@ -46,6 +46,7 @@ type section struct {
 }
 
 type header struct {
+	version  uint32
 	size     int64 // of the file
 	sections [sectionCount]section
 }
@@ -53,7 +54,7 @@ type header struct {
 func (h header) encode() []byte {
 	b := make([]byte, headerSize)
 	copy(b, magic)
-	binary.LittleEndian.PutUint32(b[versionAt:], version)
+	binary.LittleEndian.PutUint32(b[versionAt:], h.version)
 	binary.LittleEndian.PutUint64(b[sizeAt:], uint64(h.size))
 	for i, s := range h.sections {
 		row := b[sectionsAt+i*sectionRow:]
@@ -75,8 +76,8 @@ func decodeHeader(b []byte) (header, error) {
 	if got := binary.LittleEndian.Uint32(b[crcAt:]); got != checksum(b[:crcAt]) {
 		return h, fmt.Errorf("header: its checksum does not match: the file is damaged")
 	}
-	if v := binary.LittleEndian.Uint32(b[versionAt:]); v != version {
-		return h, fmt.Errorf("header: version %d of the format is not supported, only %d: export the run again", v, version)
+	if h.version = binary.LittleEndian.Uint32(b[versionAt:]); h.version < 1 || h.version > newest {
+		return h, fmt.Errorf("header: version %d of the format is not supported, only 1 to %d: export the run again", h.version, newest)
 	}
 	h.size = int64(binary.LittleEndian.Uint64(b[sizeAt:]))
 	if h.size != int64(len(b)) {

@@ -16,17 +16,41 @@ type Input struct {
 	Scale float32 // static; 0 for a scale of each row, max|x|/largest code
 }
 
-// Quantize writes the codes of x [rows, cols] and the scale of each row.
-func (in Input) Quantize(codes []int8, scales, x []float32, rows, cols int) {
+// Validate reports bits and scales that make no sense.
+func (in Input) Validate() error {
+	if in.Bits < 2 || in.Bits > 8 {
+		return fmt.Errorf("input of %d bits: use 2 to 8", in.Bits)
+	}
+	if in.Scale != 0 && !(in.Scale > 0 && in.Scale <= math.MaxFloat32 && 1/in.Scale <= math.MaxFloat32) {
+		return fmt.Errorf("input with the static scale %v: give a positive number of a finite inverse, or 0 for a scale of each row", in.Scale)
+	}
+	return nil
+}
+
+// Quantize writes the codes of x [rows, cols] and the scale of each row. It
+// fails on what Validate reports and on slices that are too short.
+//
+// It does not look for numbers that are not finite: without a static scale, a
+// row that holds one has codes 0 and the scale NaN or +Inf, which a product
+// shows; with one, infinities have the outermost codes and NaN has the code 0.
+// [quant.Scalar] refuses them.
+func (in Input) Quantize(codes []int8, scales, x []float32, rows, cols int) error {
+	if err := in.Validate(); err != nil {
+		return err
+	}
+	if rows < 0 || cols < 1 || rows > len(x)/cols || rows > len(codes)/cols || rows > len(scales) {
+		return fmt.Errorf("input of %d numbers, with room for %d codes and %d scales: %d rows of %d need as many, and a scale each", len(x), len(codes), len(scales), rows, cols)
+	}
 	top := quant.MaxCode(in.Bits)
 	if in.Scale == 0 {
 		kernel.QuantizeRows(codes, scales, x, rows, cols, top)
-		return
+		return nil
 	}
 	kernel.QuantizeRowsStatic(codes, x, rows, cols, in.Scale, top)
 	for r := range rows {
 		scales[r] = in.Scale
 	}
+	return nil
 }
 
 // A Linear is a matrix of weights [out, in], ready to be multiplied. Binary
@@ -89,11 +113,25 @@ func (l *Linear) In() int { return l.in }
 //
 //	y[r,o] = float32(sum of x*w) * (sx[r]*sw)
 //
-// (BitNet's matrix product, arXiv:2310.11453, section 2.1). The sum is one of integers, exact; sw is the scale of the tensor or of
-// channel o. With groups it is the sum over the groups g of a row, in order
-// and in float32, of float32(sum of x*w in g) * (sx[r]*sw[o,g]). So the result
-// has the same bits at every level and with any number of threads.
-func (l *Linear) Multiply(y []float32, ldy int, x []int8, sx []float32, rows int) {
+// (BitNet's matrix product, arXiv:2310.11453, equation 11). The
+// sum is one of integers, exact; sw is the scale of the tensor or of channel o.
+// With groups it is the sum over the groups g of a row, in order and in float32,
+// of float32(sum of x*w in g) * (sx[r]*sw[o,g]). So the result has the same bits
+// at every level and with any number of threads.
+//
+// It fails on slices that are too short. A scale that is not finite makes its
+// row of y so.
+func (l *Linear) Multiply(y []float32, ldy int, x []int8, sx []float32, rows int) error {
+	switch {
+	case rows == 0:
+		return nil
+	case rows < 0 || rows > len(x)/l.in || rows > len(sx):
+		return fmt.Errorf("linear: %d codes and %d scales for %d rows: each has %d codes and a scale", len(x), len(sx), rows, l.in)
+	case ldy < l.out || len(y) < l.out || rows-1 > (len(y)-l.out)/ldy:
+		return fmt.Errorf("linear: room for %d results, for %d rows of %d that begin %d apart: make more", len(y), rows, l.out, ldy)
+	}
+	results, codes := (rows-1)*ldy+l.out, rows*l.in
+	y, x, sx = y[:results:results], x[:codes:codes], sx[:rows:rows]
 	switch {
 	case l.ternary == nil:
 		l.multiplyPacked(y, ldy, x, sx, rows)
@@ -102,6 +140,7 @@ func (l *Linear) Multiply(y []float32, ldy int, x []int8, sx []float32, rows int
 	default:
 		l.multiplyChannels(y, ldy, x, sx, rows)
 	}
+	return nil
 }
 
 // unitScales are scales of 1 for rows whose scale comes later.
@@ -187,13 +226,18 @@ func (l *Linear) multiplyTile(t *tile, w []int8, y []float32, ldy int, x []int8,
 }
 
 // Apply computes y [rows, out] of x [rows, in]: it quantizes x as in says, and
-// multiplies.
-func (l *Linear) Apply(y, x []float32, rows int, in Input) {
+// multiplies. It fails where [Input.Quantize] and [Linear.Multiply] do.
+func (l *Linear) Apply(y, x []float32, rows int, in Input) error {
+	if rows < 0 || rows > len(x)/l.in {
+		return fmt.Errorf("linear: %d inputs for %d rows: each has %d", len(x), rows, l.in)
+	}
 	b := inputs.Get().(*input)
 	defer inputs.Put(b)
 	b.codes, b.scales = resize(b.codes, rows*l.in), resize(b.scales, rows)
-	in.Quantize(b.codes, b.scales, x, rows, l.in)
-	l.Multiply(y, l.out, b.codes, b.scales, rows)
+	if err := in.Quantize(b.codes, b.scales, x, rows, l.in); err != nil {
+		return fmt.Errorf("linear: %w", err)
+	}
+	return l.Multiply(y, l.out, b.codes, b.scales, rows)
 }
 
 // input is what a layer has made of its input.

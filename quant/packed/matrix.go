@@ -8,17 +8,6 @@ import (
 	"trefoil/quant"
 )
 
-// Scales are the scales of a matrix [rows, cols].
-type Scales struct {
-	// Granularity is quant.PerTensor (one scale; the empty string means the
-	// same), quant.PerChannel (one a row) or quant.PerGroup.
-	Granularity quant.Granularity
-	// Group is the number of consecutive codes of a row that share a scale
-	// with quant.PerGroup; it divides the columns.
-	Group  int
-	Values []float32
-}
-
 // A Matrix is a weight matrix, or any other, of packed integer codes and
 // scales: element [r, c] is float32(code) * scale. It is immutable but for
 // [Matrix.Quantize]; many goroutines may read it.
@@ -27,11 +16,13 @@ type Matrix struct {
 	rows, cols int
 	packed     []byte
 	scales     []float32
-	group      int // codes that share a scale, counted over the ends of rows
+	scaleType  quant.ScaleType // empty for float32
+	group      int             // codes that share a scale, counted over the ends of rows
 }
 
 // NewMatrix packs codes [rows, cols]. It fails on codes that the format does
-// not have, and on scales that are not finite or too many or few.
+// not have, and on scales that are not finite, not of their type, too many or
+// too few, or so large that a code of the format would be infinite.
 func NewMatrix(f Format, rows, cols int, codes []int8, s Scales) (*Matrix, error) {
 	m, err := newMatrix(f, rows, cols, s)
 	if err != nil {
@@ -78,20 +69,24 @@ func FromTensor(f Format, t *quant.Tensor) (*Matrix, error) {
 	if len(t.Shape) == 0 || len(t.Zeros) > 0 {
 		return nil, fmt.Errorf("a tensor of shape %v with %d zero points cannot be packed: use a symmetric quantizer", t.Shape, len(t.Zeros))
 	}
+	if l := t.Layout; l.Groups < 1 || l.Groups*l.Size() != len(t.Codes) {
+		return nil, fmt.Errorf("a tensor of %d codes with the layout %+v cannot be packed: set Layout by quant.Config.Layout", len(t.Codes), l)
+	}
 	rows, cols := 1, t.Shape[len(t.Shape)-1]
 	if len(t.Shape) > 1 {
 		rows, cols = t.Shape[0], len(t.Codes)/max(1, t.Shape[0])
 	}
-	s, err := scalesOf(t.Layout, rows, cols, t.Scales)
+	s, err := scalesOf(t.Layout, rows, cols)
 	if err != nil {
 		return nil, err
 	}
+	s.Values, s.Type = slices.Clone(t.Scales), t.ScaleType
 	return NewMatrix(f, rows, cols, t.Codes, s)
 }
 
 // scalesOf names the granularity of a layout over a matrix.
-func scalesOf(l quant.Layout, rows, cols int, values []float32) (Scales, error) {
-	s := Scales{Values: slices.Clone(values), Group: l.Run}
+func scalesOf(l quant.Layout, rows, cols int) (Scales, error) {
+	s := Scales{Group: l.Run}
 	switch {
 	case l.Groups == 1 && l.Size() == rows*cols:
 		s.Granularity = quant.PerTensor
@@ -115,6 +110,9 @@ func newMatrix(f Format, rows, cols int, s Scales) (*Matrix, error) {
 		return nil, err
 	}
 	m := &Matrix{format: f, rows: rows, cols: cols, scales: s.Values}
+	if s.Type != quant.Float32 {
+		m.scaleType = s.Type
+	}
 	switch s.Granularity {
 	case "", quant.PerTensor:
 		m.group = n
@@ -131,10 +129,7 @@ func newMatrix(f Format, rows, cols int, s Scales) (*Matrix, error) {
 	if want := n / m.group; len(s.Values) != want {
 		return nil, fmt.Errorf("%d scales for a matrix of shape [%d %d]: need %d", len(s.Values), rows, cols, want)
 	}
-	if i := kernel.FirstNonFinite(s.Values); i >= 0 {
-		return nil, fmt.Errorf("scale %d is %v: the weights it came from are not finite", i, s.Values[i])
-	}
-	return m, nil
+	return m, s.check(f)
 }
 
 // Format returns how the codes are stored.
@@ -153,8 +148,17 @@ func (m *Matrix) Packed() []byte { return m.packed }
 // matrix one; they must not be changed.
 func (m *Matrix) Scales() (values []float32, group int) { return m.scales, m.group }
 
-// Size returns how many bytes codes and scales take.
-func (m *Matrix) Size() int { return len(m.packed) + 4*len(m.scales) }
+// ScaleType returns what the scales are stored as.
+func (m *Matrix) ScaleType() quant.ScaleType {
+	if m.scaleType == "" {
+		return quant.Float32
+	}
+	return m.scaleType
+}
+
+// Size returns how many bytes codes and scales take in a file. In memory each
+// scale takes 4.
+func (m *Matrix) Size() int { return len(m.packed) + scaleBytes(m.scaleType)*len(m.scales) }
 
 // Codes writes the codes first, first+1, ... of the row-major matrix, as many
 // as fit dst.

@@ -1,6 +1,7 @@
 package packed
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -69,7 +70,7 @@ func randomScales(rng *rand.Rand, rows, cols int) (s Scales, each func(r, c int)
 	for cols%group > 0 {
 		group--
 	}
-	s = Scales{quant.PerGroup, group, values(rows * cols / group)}
+	s = Scales{Granularity: quant.PerGroup, Group: group, Values: values(rows * cols / group)}
 	return s, func(r, c int) float32 { return s.Values[(r*cols+c)/group] }
 }
 
@@ -189,14 +190,24 @@ func TestMemory(t *testing.T) {
 			}
 		}
 	}
+	for kind, size := range map[quant.ScaleType]int{quant.Float32: 4, quant.Float16: 2, quant.PowerOfTwo: 1} {
+		c := quant.Config{Granularity: quant.PerGroup, Group: 50, ScaleType: kind}
+		m, err := Quantize(Trits, quantizer(t, c), w, 1000, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := 200_000 + 20_000*size; m.Size() != want || m.ScaleType() != kind {
+			t.Errorf("20,000 scales as %s: %d bytes, want %d", m.ScaleType(), m.Size(), want)
+		}
+	}
 }
 
 // Beyond its output, quantizing and dequantizing allocate as many bytes for a
 // large tensor as for a small one.
 func TestNoAllocationsThatGrow(t *testing.T) {
 	defer kernel.SetThreads(kernel.SetThreads(1))
-	q := quantizer(t, quant.Config{})
-	allocated := func(rows int) uint64 {
+	allocated := func(c quant.Config, rows int) uint64 {
+		q := quantizer(t, c)
 		x, m := make([]float32, rows*1000), new(Matrix)
 		x[0] = 1
 		var before, after runtime.MemStats
@@ -210,15 +221,20 @@ func TestNoAllocationsThatGrow(t *testing.T) {
 		return after.TotalAlloc - before.TotalAlloc
 	}
 	// The packed form of 4,000 rows alone has 800,000 bytes.
-	if small, large := allocated(200), allocated(4000); large > small+100_000 { // a pool may have been emptied
-		t.Errorf("%d bytes are allocated for 200 rows, %d for 4000", small, large)
+	for _, rule := range []quant.Scale{quant.AbsMean, quant.TWN, quant.Median, quant.Optimal, quant.AbsMax, quant.SEQ} {
+		c := quant.Config{Scale: rule}
+		if small, large := allocated(c, 200), allocated(c, 4000); large > small+100_000 { // a pool may have been emptied
+			t.Errorf("%s: %d bytes are allocated for 200 rows, %d for 4000", rule, small, large)
+		}
 	}
 }
 
 func TestMatrixRefuses(t *testing.T) {
 	one := Scales{Values: []float32{1}}
 	nan := Scales{Values: []float32{float32(math.NaN())}}
-	group := func(n, count int) Scales { return Scales{quant.PerGroup, n, make([]float32, count)} }
+	group := func(n, count int) Scales {
+		return Scales{Granularity: quant.PerGroup, Group: n, Values: make([]float32, count)}
+	}
 	for _, c := range []struct {
 		f          Format
 		rows, cols int
@@ -234,6 +250,12 @@ func TestMatrixRefuses(t *testing.T) {
 		{Bits1, 1, 2, []int8{1, 0}, one, "code 1 is 0, which 1 bit cannot hold"},
 		{Bits4, 1, 2, []int8{-9, 0}, one, "code 0 is -9"},
 		{Trits, 1, 2, []int8{0, 1}, nan, "scale 0 is NaN"},
+		{Bits8, 1, 2, []int8{0, 1}, Scales{Values: []float32{3e38}}, "scale 0, 3e+38, is too large: the code -128"},
+		{Trits, 1, 2, []int8{0, 1}, Scales{Values: []float32{0.1}, Type: quant.Float16}, "scale 0, 0.1, is no positive float16"},
+		{Trits, 1, 2, []int8{0, 1}, Scales{Values: []float32{0.75}, Type: quant.PowerOfTwo}, "scale 0, 0.75, is no positive power-of-two"},
+		{Trits, 1, 2, []int8{0, 1}, Scales{Values: []float32{0x1p-140}, Type: quant.PowerOfTwo}, "is no positive power-of-two"},
+		{Trits, 1, 2, []int8{0, 1}, Scales{Values: []float32{-0.5}, Type: quant.Float16}, "is no positive float16"},
+		{Trits, 1, 2, []int8{0, 1}, Scales{Values: []float32{1}, Type: "float8"}, `type "float8"`},
 		{Trits, 1, 2, []int8{0, 1}, Scales{}, "0 scales for a matrix of shape [1 2]: need 1"},
 		{Trits, 1, 2, []int8{0, 1}, Scales{Granularity: quant.PerBlock}, "scales by block"},
 		{Trits, 1, 4, make([]int8, 4), group(3, 1), "groups of 3 do not divide rows of 4"},
@@ -254,10 +276,23 @@ func TestMatrixRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	wide, err := NewMatrix(Trits, 2, 8, make([]int8, 16), one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []int{1 << 61, math.MinInt, math.MaxInt, 2} { // row*8 wraps to 0 for the first two
+		if err := wide.DequantizeRow(make([]float32, 8), row); err == nil || !strings.Contains(err.Error(), "of a matrix with 2: out of range") {
+			t.Errorf("row %d: %v", row, err)
+		}
+		if err := wide.DequantizeRowFloat16(make([]uint16, 8), row); err == nil {
+			t.Errorf("row %d as float16: no error", row)
+		}
+	}
 	for i, err := range []error{
 		m.Dequantize(make([]float32, 5)), m.DequantizeFloat16(make([]uint16, 7)),
 		m.DequantizeRow(make([]float32, 2), 0), m.DequantizeRow(make([]float32, 3), 2), m.DequantizeRow(make([]float32, 3), -1),
 		m.DequantizeRowFloat16(make([]uint16, 2), 0), m.DequantizeRowFloat16(make([]uint16, 3), 2),
+		m.DequantizeContext(context.Background(), make([]float32, 5), nil),
 		m.Codes(make([]int8, 2), 5), m.Codes(make([]int8, 2), -1),
 	} {
 		if err == nil {

@@ -13,19 +13,19 @@
 //	q, err := quant.New(quant.Config{}) // b1.58
 //	m, err := packed.Quantize(packed.Trits, q, weights, out, in)
 //	layer, err := packed.NewLinear(m)
-//	layer.Apply(y, x, tokens, packed.Input{Bits: 8})
+//	err = layer.Apply(y, x, tokens, packed.Input{Bits: 8})
 //
 // A product is float32(sum of integer codes) * (scale of x * scale of w), in
 // this order, so that it has the same bits on every processor: see
 // [Linear.Multiply].
 //
-// # Layout of a .trefoil file, version 1
+// # Layout of a .trefoil file, versions 1 and 2
 //
 // All numbers are little-endian. CRC means CRC-32C (Castagnoli).
 //
 //	offset  bytes  header, 128 bytes
 //	     0      8  the ASCII characters "trefoil" and a newline
-//	     8      4  version of the format: 1
+//	     8      4  version of the format: 2 if scales have a type, otherwise 1
 //	    12      4  zero
 //	    16      8  size of the file
 //	    24     24  section config     offset (8 bytes), length (8), CRC (4), zero (4)
@@ -57,8 +57,11 @@
 //	         code 0. The weight is code * scale.
 //	bits1, trits, bits2, bits3, bits4, bits8
 //	         a [Matrix] of that [Format], with as many scales as the index
-//	         says: the scales, float32 each, then the codes. Equally many
-//	         consecutive elements share a scale. The weight is code * scale.
+//	         says: the scales, then the codes. Equally many consecutive
+//	         elements share a scale. The weight is code * scale. Scales are
+//	         float32, or in version 2 what the index names as scale_type:
+//	         float16 (2 bytes each) or power-of-two (1 byte: the 8 exponent
+//	         bits of the float32, so that 127 is 1).
 //
 // # Activations
 //
@@ -77,11 +80,13 @@
 package packed
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
 	"trefoil/arch"
 	"trefoil/internal/kernel"
+	"trefoil/quant"
 )
 
 // Config is the section config.
@@ -146,12 +151,16 @@ func (a *Activation) check() error {
 	if !none && !(finite(a.AbsMax) && finite(a.Percentile) && min(a.AbsMax, a.Percentile) > 0) {
 		return fmt.Errorf("static activation scales %v and %v: both must be positive and finite", a.AbsMax, a.Percentile)
 	}
-	return nil
+	if a.Bits == 32 {
+		return nil
+	}
+	top := float32(quant.MaxCode(a.Bits))
+	return errors.Join(Input{a.Bits, a.AbsMax / top}.Validate(), Input{a.Bits, a.Percentile / top}.Validate())
 }
 
 // A Tensor is a tensor in memory: Codes and Scale if Type is Ternary, Matrix if
-// it is one of [Codes], Values otherwise. Values of a Float16 tensor that was read have been rounded to
-// half precision.
+// it is one of [Codes], Values otherwise. Values of a Float16 tensor that was
+// read have been rounded to half precision.
 type Tensor struct {
 	Name       string
 	Type       Type

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"trefoil/arch"
+	"trefoil/quant"
 )
 
 // sample is a model with a tensor of each type; it need not make sense as a
@@ -231,7 +232,8 @@ func TestForgedFiles(t *testing.T) {
 		forge func([]byte) []byte
 		says  string
 	}{
-		"version":        {func(b []byte) []byte { b[8] = 2; return reseal(b) }, "version 2"},
+		"version":        {func(b []byte) []byte { b[8] = 3; return reseal(b) }, "version 3 of the format is not supported, only 1 to 2"},
+		"version 0":      {func(b []byte) []byte { b[8] = 0; return reseal(b) }, "version 0"},
 		"section length": {func(b []byte) []byte { b[sectionsAt+8+7] = 0x7f; return reseal(b) }, "section config: offset"},
 		"section offset": {func(b []byte) []byte { b[sectionsAt+sectionRow+7] = 0xff; return reseal(b) }, "section tokenizer: offset"},
 		"model":          {replace(`"dim":8`, `"dim":9`), "section config: model: dim"},
@@ -247,6 +249,62 @@ func TestForgedFiles(t *testing.T) {
 	} {
 		if _, err := Decode(c.forge(encode(t, sample()))); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want it to say %q", name, err, c.says)
+		}
+	}
+}
+
+// Scales of a type are stored as that, which the version says; files without
+// them stay of version 1.
+func TestScaleTypesInFiles(t *testing.T) {
+	for kind, size := range map[quant.ScaleType]int64{quant.Float16: 2, quant.PowerOfTwo: 1} {
+		values := []float32{1, 0.5, 0x1p-14, 2, 0.25, 1024}
+		codes := make([]int8, 24)
+		for i := range codes {
+			codes[i] = int8(i%8 - 4)
+		}
+		matrix, err := NewMatrix(Bits3, 3, 8, codes, Scales{Granularity: "group", Group: 4, Values: values, Type: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := sample()
+		m.Tensors[3].Matrix = matrix
+		b := encode(t, m)
+		if got := binary.LittleEndian.Uint32(b[8:]); got != 2 {
+			t.Errorf("%s: version %d, want 2", kind, got)
+		}
+		f, err := Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := f.Index()[3]
+		if info.Length != 6*size+96 || info.ScaleType != kind {
+			t.Errorf("%s: %d bytes of scales %q", kind, info.Length, info.ScaleType)
+		}
+		stored := b[info.Offset:]
+		want := []byte{0, 0x3c, 0, 0x38} // 1 and 0.5
+		if kind == quant.PowerOfTwo {
+			want = []byte{127, 126, 113, 128, 125, 137}
+		}
+		if !bytes.HasPrefix(stored, want) {
+			t.Errorf("%s: stored as %v, want %v...", kind, stored[:6], want)
+		}
+		if back, err := f.Model(); err != nil || !reflect.DeepEqual(back, m) {
+			t.Errorf("%s: read as %+v (%v)", kind, back, err)
+		}
+		old := slices.Clone(b)
+		old[8] = 1
+		if _, err := Decode(reseal(old)); err == nil || !strings.Contains(err.Error(), "tensor blocks.0.ffn.up: type bits3 with scales of type") {
+			t.Errorf("%s in version 1: %v", kind, err)
+		}
+		old[8] = 2
+		old[info.Offset+1] = 0xfc // an infinity, or not positive, as float16; 2^125 as a power
+		old[info.Offset] = 0xff   // an infinity as a power
+		f, err = Decode(reseal(old))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.index[3].CRC = checksum(old[info.Offset : info.Offset+info.Length]); f.Verify() == nil {
+			t.Errorf("%s: a scale that is no positive number was read", kind)
 		}
 	}
 }

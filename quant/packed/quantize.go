@@ -1,6 +1,7 @@
 package packed
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -19,42 +20,114 @@ func Quantize(f Format, q *quant.Scalar, x []float32, rows, cols int) (*Matrix, 
 	return m, nil
 }
 
-// Quantize makes m hold x [rows, cols], quantized by q and packed. Codes and
-// scales are those of [quant.Scalar.QuantizeInto]. After an error m is of no
-// use.
+// Quantize makes m hold x [rows, cols], quantized by q and packed, in the
+// storage of what m held before. Codes and scales are those of
+// [quant.Scalar.QuantizeInto]. After an error m is of no use.
 //
 // Quantizers whose scale is absmean or absmax, of type float32 and rounding
-// half to even, go from float32 to packed codes piece by piece, in the storage
-// of what m held before. The others, and binary ones, take new storage, and a
-// byte a code in between. The scale of b1.58 is that of kernel.AbsMean.
+// half to even, go from float32 to packed codes at once, in a fixed amount of
+// memory, the others by way of pieces of four million codes. The scale of b1.58
+// is that of kernel.AbsMean.
 func (m *Matrix) Quantize(f Format, q *quant.Scalar, x []float32, rows, cols int) error {
+	if err := suit(f, q, len(x), rows, cols); err != nil {
+		return err
+	}
+	if group, ok := fusible(q, rows, cols); ok && f != Bits1 {
+		m.format, m.rows, m.cols, m.group, m.scaleType = f, rows, cols, group, ""
+		if m.fused(q, x) {
+			return nil
+		}
+	}
+	return m.inPieces(context.Background(), f, q, x, rows, cols, nil)
+}
+
+// QuantizeContext is Quantize for large matrices: it stops with the context's
+// error, and calls progress, unless that is nil, as [quant.Scalar.QuantizeInput]
+// does. Every quantizer goes by way of pieces.
+func (m *Matrix) QuantizeContext(ctx context.Context, f Format, q *quant.Scalar, x []float32, rows, cols int, progress func(done, total int)) error {
+	if err := suit(f, q, len(x), rows, cols); err != nil {
+		return err
+	}
+	return m.inPieces(ctx, f, q, x, rows, cols, progress)
+}
+
+// suit reports a format, a quantizer and sizes that do not go together.
+func suit(f Format, q *quant.Scalar, elementCount, rows, cols int) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	if n, err := elements([]int{rows, cols}); err != nil || n != len(x) {
-		return fmt.Errorf("%d elements for a matrix of shape [%d %d]: need positive sizes that give so many", len(x), rows, cols)
+	if n, err := elements([]int{rows, cols}); err != nil || n != elementCount {
+		return fmt.Errorf("%d elements for a matrix of shape [%d %d]: need positive sizes that give so many", elementCount, rows, cols)
 	}
 	grid := q.Grid()
 	if !f.holds(int8(grid.Min)) || !f.holds(int8(grid.Max)) {
 		return fmt.Errorf("codes from %d to %d do not fit %v: choose a format of more bits", grid.Min, grid.Max, f)
 	}
-	if group, ok := fusible(q, rows, cols); ok && f != Bits1 {
-		m.format, m.rows, m.cols, m.group = f, rows, cols, group
-		if m.fused(q, x) {
-			return nil
-		}
+	if q.Config().Scheme == quant.Affine {
+		return fmt.Errorf("a matrix of shape [%d %d] with zero points cannot be packed: use a symmetric quantizer", rows, cols)
 	}
-	var t quant.Tensor
-	if err := q.QuantizeInto(&t, x, rows, cols); err != nil {
-		return err
-	}
-	packed, err := FromTensor(f, &t)
+	return nil
+}
+
+// inPieces packs the codes of one piece after the other.
+func (m *Matrix) inPieces(ctx context.Context, f Format, q *quant.Scalar, x []float32, rows, cols int, progress func(done, total int)) error {
+	c := q.Config()
+	l, err := c.Layout(rows, cols)
 	if err != nil {
 		return err
 	}
-	*m = *packed
+	s, err := scalesOf(l, rows, cols)
+	if err != nil {
+		return err
+	}
+	packed := resize(m.packed, f.Bytes(len(x)))
+	p := packer{format: f, dst: packed}
+	t := quant.Tensor{Scales: m.scales[:0]}
+	if err := q.QuantizePieces(ctx, &t, quant.Input{Float32: x, Shape: []int{rows, cols}}, p.add, progress); err != nil {
+		return err
+	}
+	p.finish()
+	s.Values, s.Type = t.Scales, t.ScaleType
+	made, err := newMatrix(f, rows, cols, s)
+	if err != nil {
+		return err
+	}
+	*m, m.packed = *made, packed
 	return nil
 }
+
+// A packer packs codes that come in pieces of any length.
+type packer struct {
+	format Format
+	dst    []byte // room for what is still to come
+	rest   []int8 // begins a block
+}
+
+// add packs the whole blocks that the codes complete.
+func (p *packer) add(first int, codes []int8) error {
+	if p.format == Bits1 { // the one format that lacks a code between others
+		if i := slices.Index(codes, 0); i >= 0 {
+			return fmt.Errorf("code %d is 0, which %v cannot hold: choose a format of more bits", first+i, p.format)
+		}
+	}
+	block, size := kernel.Packing(p.format).Block()
+	if len(p.rest) > 0 {
+		n := min(block-len(p.rest), len(codes))
+		p.rest, codes = append(p.rest, codes[:n]...), codes[n:]
+		if len(p.rest) < block {
+			return nil
+		}
+		p.finish()
+		p.dst, p.rest = p.dst[size:], p.rest[:0]
+	}
+	whole := len(codes) / block
+	kernel.Packing(p.format).Pack(p.dst, codes[:whole*block])
+	p.dst, p.rest = p.dst[whole*size:], append(p.rest, codes[whole*block:]...)
+	return nil
+}
+
+// finish packs the block begun.
+func (p *packer) finish() { kernel.Packing(p.format).Pack(p.dst, p.rest) }
 
 // fusible tells whether the quantizer is one that fused knows, and how many
 // consecutive elements share a scale.

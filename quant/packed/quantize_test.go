@@ -1,6 +1,8 @@
 package packed
 
 import (
+	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -32,7 +34,7 @@ func TestQuantize(t *testing.T) {
 	}
 	configs := map[Format][]quant.Config{
 		Bits1: {{Bits: 1}, channel(quant.Config{Bits: 1})},
-		Trits: {{}, channel(quant.Config{}), group(quant.Config{}, 33), {Scale: quant.Median}, {ScaleType: quant.Float16}},
+		Trits: {{}, channel(quant.Config{}), group(quant.Config{}, 33), {Scale: quant.Median}, {Scale: quant.Optimal}, {Scale: quant.TWN, Granularity: quant.PerToken}, {ScaleType: quant.Float16}},
 		Bits2: {{}, {Bits: 2}, channel(quant.Config{Bits: 2, Codes: quant.Narrow})},
 		Bits3: {{Bits: 3}, group(quant.Config{Bits: 3}, 11), {Bits: 2, Scale: quant.SEQ}},
 		Bits4: {group(quant.Config{Bits: 4}, 33), {Bits: 4, Rounding: quant.Floor}},
@@ -56,12 +58,61 @@ func TestQuantize(t *testing.T) {
 				if err := m.Codes(codes, 0); err != nil || !slices.Equal(codes, want.Codes) {
 					t.Fatalf("%+v at %v: codes differ (%v)", c, f, err)
 				}
-				if scales, _ := m.Scales(); !slices.Equal(scales, want.Scales) {
-					t.Fatalf("%+v at %v: scales %v, want %v", c, f, scales, want.Scales)
+				if scales, _ := m.Scales(); !slices.Equal(scales, want.Scales) || m.ScaleType() != want.ScaleType {
+					t.Fatalf("%+v at %v: scales %v of type %s, want %v", c, f, scales, m.ScaleType(), want.Scales)
 				}
 			}
 		}
 	})
+}
+
+// A call that can be stopped gives the same, tells how far it is, and stops; so
+// does dequantizing.
+func TestQuantizeContext(t *testing.T) {
+	const rows, cols = 3, 2_000_003 // pieces end within blocks of every format
+	x := gaussian(rand.New(rand.NewPCG(15, 16)), rows*cols)
+	for f, c := range map[Format]quant.Config{
+		Bits1: {Bits: 1}, Trits: {}, Bits2: {Scale: quant.Optimal}, Bits3: {Bits: 3, Granularity: quant.PerToken}, Bits4: {Bits: 4}, Bits8: {Bits: 8, Granularity: quant.PerChannel},
+	} {
+		q := quantizer(t, c)
+		want, err := q.Quantize(x, rows, cols)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m Matrix
+		var seen []int
+		report := func(done, total int) {
+			if total != len(x) {
+				t.Fatalf("%v: a total of %d", f, total)
+			}
+			seen = append(seen, done)
+		}
+		if err := m.QuantizeContext(context.Background(), f, q, x, rows, cols, report); err != nil {
+			t.Fatal(err)
+		}
+		codes := make([]int8, len(x))
+		scales, _ := m.Scales()
+		if err := m.Codes(codes, 0); err != nil || !slices.Equal(codes, want.Codes) || !slices.Equal(scales, want.Scales) {
+			t.Errorf("%v: another result than by quant (%v)", f, err)
+		}
+		if !slices.IsSorted(seen) || len(seen) < 2 || seen[len(seen)-1] != len(x) {
+			t.Errorf("%v: progress %v of %d", f, seen, len(x))
+		}
+		y, seen2 := make([]float32, len(x)), seen
+		seen = nil
+		if err := m.DequantizeContext(context.Background(), y, report); err != nil || !slices.Equal(y, want.Values()) || !slices.Equal(seen, []int{dequantizePiece, len(x)}) {
+			t.Errorf("%v: dequantizing: progress %v (%v)", f, seen, err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		calls := 0
+		cancel := func(done, total int) { calls++; stop() }
+		if err := m.QuantizeContext(ctx, f, q, x, rows, cols, cancel); !errors.Is(err, context.Canceled) || calls >= len(seen2) {
+			t.Errorf("%v: cancelled: %v after %d calls of %d", f, err, calls, len(seen2))
+		}
+		if err := m.DequantizeContext(ctx, y, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v: dequantizing, cancelled: %v", f, err)
+		}
+	}
 }
 
 // The scale of b1.58 is the one of training.
@@ -107,6 +158,11 @@ func TestQuantizeRefuses(t *testing.T) {
 	columns, err := quantizer(t, quant.Config{Granularity: quant.PerChannel, Axis: 1}).Quantize(make([]float32, 6), 2, 3)
 	if err != nil {
 		t.Fatal(err)
+	}
+	unfinished := *columns
+	unfinished.Layout = quant.Layout{}
+	if _, err := FromTensor(Trits, &unfinished); err == nil || !strings.Contains(err.Error(), "set Layout by quant.Config.Layout") {
+		t.Errorf("without a layout: %v", err)
 	}
 	if _, err := FromTensor(Trits, columns); err == nil || !strings.Contains(err.Error(), "inner axis") {
 		t.Errorf("got %v", err)

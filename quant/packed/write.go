@@ -89,11 +89,19 @@ func describe(tensors iter.Seq2[*Tensor, error]) ([]Info, error) {
 			Length: int64(t.size()), CRC: crc.Sum32(),
 		}
 		if t.Matrix != nil {
-			info.Scales = len(t.Matrix.scales)
+			info.Scales, info.ScaleType = len(t.Matrix.scales), t.Matrix.scaleType
 		}
 		infos = append(infos, info)
 	}
 	return infos, nil
+}
+
+// versionOf returns the lowest version of the format that has these tensors.
+func versionOf(infos []Info) uint32 {
+	if slices.ContainsFunc(infos, func(i Info) bool { return i.ScaleType != "" }) {
+		return 2
+	}
+	return 1
 }
 
 // layout gives sections and tensors their places. An offset's digits change
@@ -101,7 +109,7 @@ func describe(tensors iter.Seq2[*Tensor, error]) ([]Info, error) {
 // length is known to have settled.
 func layout(m *Model, infos []Info) ([sectionCount][]byte, header, error) {
 	var s [sectionCount][]byte
-	var h header
+	h := header{version: versionOf(infos)}
 	config, err := json.Marshal(m.Config)
 	if err != nil {
 		return s, h, fmt.Errorf("section config: %w", err)
@@ -157,7 +165,7 @@ const chunk = tritsPerByte << 12
 // writeElements writes a tensor's elements; w keeps its first error.
 func writeElements(w io.Writer, t *Tensor) {
 	if m := t.Matrix; m != nil {
-		binary.Write(w, binary.LittleEndian, m.scales)
+		w.Write(encodeScales(m.scaleType, m.scales))
 		w.Write(m.packed)
 		return
 	}

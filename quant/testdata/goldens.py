@@ -270,6 +270,31 @@ affine_case("percentile", big, lowest, highest, 4, {"percentile": 99}, seed=7)
 affine_case("sigma", big, mean - 1.5 * sigma, mean + 1.5 * sigma, 4, {"sigmas": 1.5}, ulps=2, seed=7)
 affine_case("aciq-gaussian", big, mean - aciq["aciq-gaussian"]["4"] * sigma, mean + aciq["aciq-gaussian"]["4"] * sigma, 4, ulps=2, seed=7)
 
+# ACIQ's Laplace rule at so few bits that its bound lies inside the numbers.
+width = aciq["aciq-laplace"]["2"] * deviation
+assert abs(mean) + width < 0.9 * mag.max()
+ranged("aciq-laplace", big, abs(mean) + width, 2, ulps=2, seed=7)
+affine_case("aciq-laplace", big, mean - width, mean + width, 2, ulps=2, seed=7)
+
+# Affine grids without their lowest code, and with scales of a type: the zero
+# point is that of the rounded scale.
+w_lo, w_hi = F(min(w.min(), 0)), F(max(w.max(), 0))
+
+
+def typed_case(name, scale, lo, hi, config):
+    zero = np.clip(lo - np.round(w_lo / scale), lo, hi)
+    case(name, "NumPy", {"scheme": "affine", **config}, w.shape, np.clip(np.round(w * (F(1) / scale)) + zero, lo, hi), [scale], [zero])
+
+
+for bits, top in ((3, 3), (8, 127)):
+    typed_case(f"affine narrow, {bits} bits", (w_hi - w_lo) / F(2 * top), -top, top, {"bits": bits, "codes": "narrow"})
+for bits in (3, 8):
+    exact, top = (w_hi - w_lo) / F(2**bits - 1), 2 ** (bits - 1) - 1
+    power = F(2.0 ** np.ceil(np.log2(np.float64(exact))))
+    assert np.round(w_lo / power) != np.round(w_lo / exact)  # so that the old zero point would be wrong
+    typed_case(f"affine power of two, {bits} bits", power, -top - 1, top, {"bits": bits, "scale_type": "power-of-two"})
+    typed_case(f"affine float16, {bits} bits", F(np.float16(exact)), -top - 1, top, {"bits": bits, "scale_type": "float16"})
+
 
 def searched_affine(x, bits, loss):
     lo, hi, best = x.min(), x.max(), None
