@@ -29,7 +29,8 @@
 // # Rules of the graph
 //
 // An operation owns the tensor that it returns, and the next run overwrites
-// it. Several graphs may share weights (create their nodes with
+// it; after [ShareMemory] the gradients of the same run overwrite what the
+// forward pass no longer needs. Several graphs may share weights (create their nodes with
 // [gorgonia.WithValue] on one tensor). A tape machine must be Reset after
 // each RunAll. The lambda, noise and bits of a quantizer are read at each
 // run, so a trainer changes them between runs without building a new graph.
