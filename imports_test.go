@@ -21,6 +21,7 @@ var rooms = []struct {
 	{"internal/kernel/peak", []string{"golang.org/x/sys/cpu"}},
 	{"internal/kernel", []string{"golang.org/x/sys/cpu"}},
 	{"internal/atomicfile", nil},
+	{"internal/regularfile", nil},
 	{"internal/safetensors", nil},
 	{"internal/gguf", nil},
 	{"internal/command", nil},

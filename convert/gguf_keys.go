@@ -66,7 +66,7 @@ func shortest(v float64) float64 {
 // scaling refuses a scaling of the rotary embedding.
 func (k *keyReader) scaling() {
 	factor := k.float("rope.scaling.factor", 1)
-	kind := "none"
+	kind := "linear" // as in llama.cpp
 	if key := k.key("rope.scaling.type"); k.s.Has(key) {
 		var err error
 		if kind, err = k.s.String(key); err != nil {
@@ -121,9 +121,17 @@ func (s *ggufSource) tokenizer(path string) (*data.Tokenizer, error) {
 	return s.describedTokenizer()
 }
 
-// notes tells of a token before each text that only the metadata asks for; one
+// notes tells why ternary weights are imported as floats, and of a token before each text that only the metadata asks for; one
 // that a tokenizer.json asks for is told of by [Model.noteAround].
 func (s *ggufSource) notes(otherTokenizer bool) []string {
+	notes := s.aroundNotes(otherTokenizer)
+	if s.floatNote != "" {
+		notes = append(notes, s.floatNote)
+	}
+	return notes
+}
+
+func (s *ggufSource) aroundNotes(otherTokenizer bool) []string {
 	begins, err := s.Bool("tokenizer.ggml.add_bos_token")
 	if err != nil || !begins || otherTokenizer || s.Has(huggingFaceKey) {
 		return nil
