@@ -32,7 +32,7 @@ var rooms = []struct {
 	{"quant/calib", nil},
 	{"quant/analysis", []string{"gonum.org/v1/plot"}},
 	{"quant/packed", []string{"github.com/edsrzf/mmap-go"}},
-	{"data", []string{"github.com/sugarme/tokenizer", "github.com/edsrzf/mmap-go", "github.com/bmatcuk/doublestar/v4"}},
+	{"data", []string{"github.com/sugarme/tokenizer", "golang.org/x/text/unicode/norm", "github.com/edsrzf/mmap-go", "github.com/bmatcuk/doublestar/v4"}},
 	{"infer", nil},
 	{"schedule", nil},
 	{"config", []string{"go.yaml.in/yaml/v3"}},

@@ -86,6 +86,7 @@ func Open(path, tokenizer string) (*Model, error) {
 	if err := m.fitTokenizer(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), m.Close())
 	}
+	m.noteTokenizer()
 	m.noteAround()
 	return m, nil
 }
@@ -108,6 +109,13 @@ func (m *Model) fitTokenizer() error {
 		m.Notes = append(m.Notes, fmt.Sprintf("the embedding has %d rows more than the tokenizer has ids: they are kept", m.Arch.Vocab-ids))
 	}
 	return nil
+}
+
+// noteTokenizer tells of a tokenizer whose ids are another library's.
+func (m *Model) noteTokenizer() {
+	if _, err := m.Tokenizer.ByteLevel(); err != nil {
+		m.Notes = append(m.Notes, fmt.Sprintf("%v: its ids are those of the library sugarme/tokenizer, which differ from the model's own for rare characters", err))
+	}
 }
 
 // noteAround tells of tokens that other programs put around each text.

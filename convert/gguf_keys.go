@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trefoil/data"
+	"trefoil/export"
 )
 
 // A keyReader reads the keys of an architecture, gathers mistakes, and knows
@@ -98,6 +99,9 @@ const (
 	preKey         = "tokenizer.ggml.pre"
 )
 
+// addedType is llama.cpp's type of tokens that are found in a text before it is split.
+const addedType = 4
+
 // Token types of llama.cpp that are special.
 var specialTypes = map[int]bool{2: true, 3: true, 5: true} // unknown, control, unused
 
@@ -145,10 +149,11 @@ func (s *ggufSource) describedTokenizer() (*data.Tokenizer, error) {
 		return nil, err
 	}
 	pre, _ := s.String(preKey)
-	if kind != "gpt2" || pre != "gpt-2" {
-		return nil, fmt.Errorf("keys %s and %s: the tokenizer %q with the split %q is not supported, only gpt2 with gpt-2: give the model's tokenizer.json with -tokenizer", modelKey, preKey, kind, pre)
+	split, whole, ok := export.GGUFSplit(pre)
+	if kind != "gpt2" || !ok {
+		return nil, fmt.Errorf("keys %s and %s: the tokenizer %q with the split %q is not supported, only gpt2 with gpt-2, llama-bpe, smaug-bpe, qwen2 or smollm: give the model's tokenizer.json with -tokenizer", modelKey, preKey, kind, pre)
 	}
-	parts := data.ByteLevel{Split: data.SplitWords}
+	parts := data.ByteLevel{Split: split, WholeWords: whole}
 	if parts.Tokens, err = s.Strings("tokenizer.ggml.tokens"); err != nil {
 		return nil, err
 	}
@@ -161,9 +166,9 @@ func (s *ggufSource) describedTokenizer() (*data.Tokenizer, error) {
 	if len(types) != len(parts.Tokens) {
 		return nil, fmt.Errorf("key tokenizer.ggml.token_type: %d types for %d tokens", len(types), len(parts.Tokens))
 	}
-	parts.Special = make([]bool, len(types))
+	parts.Special, parts.Added = make([]bool, len(types)), make([]bool, len(types))
 	for id, t := range types {
-		parts.Special[id] = specialTypes[t]
+		parts.Special[id], parts.Added[id] = specialTypes[t], t == addedType
 	}
 	return data.NewByteLevel(parts)
 }

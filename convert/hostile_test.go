@@ -183,7 +183,7 @@ func TestGGUFErrors(t *testing.T) {
 		"the keys llama.expert_count say":                                         {Key: "llama.expert_count", Value: uint32(8)},
 		"key llama.embedding_length":                                              {Key: "llama.embedding_length", Value: "wide"},
 		"llama.block_count: 4000000000 is not between":                            {Key: "llama.block_count", Value: uint32(4000000000)},
-		`the tokenizer "gpt2" with the split "llama-bpe" is not supported`:        {Key: "tokenizer.ggml.pre", Value: "llama-bpe"},
+		`the tokenizer "gpt2" with the split "falcon" is not supported`:           {Key: "tokenizer.ggml.pre", Value: "falcon"},
 		"key tokenizer.ggml.token_type: 1 types for":                              {Key: "tokenizer.ggml.token_type", Value: []int32{1}},
 		"key split.count: this is file 2 of 3 of a model: join them":              {Key: "split.count", Value: uint16(3)},
 		"model.merges[0]": {Key: "tokenizer.ggml.merges", Value: []string{"q q"}},

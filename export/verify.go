@@ -93,7 +93,7 @@ func (r *Run) reader(path string, f Format, o Options) (tensorReader, func() err
 
 // compareKeys compares the metadata of a GGUF file with the run's.
 func (r *Run) compareKeys(f *gguf.Reader, o Options) error {
-	keys, err := r.ggufKeys(r.ggufType(o))
+	keys, _, err := r.ggufKeys(r.ggufType(o))
 	if err != nil {
 		return err
 	}
