@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"trefoil/export"
 	"trefoil/quant/packed"
 )
@@ -62,7 +64,9 @@ func TestTokenIDs(t *testing.T) {
 			})
 			t.Run("ik_llama.cpp", func(t *testing.T) {
 				python := haveIkLlama(t)
-				noNFC(t, kind)
+				if slices.Contains(modelTokenizers, kind) {
+					t.Skip("ik_llama.cpp takes U+0085 for no white space in the splits of models")
+				}
 				sameIDs(t, m, want, ask(t, job{Model: m.write(t, export.GGUF, "-type", "f16"), Text: path}, python, "ik_llama.py").ids)
 			})
 		})
@@ -151,12 +155,14 @@ var spaces = []string{
 
 // unusualCharacters samples all planes, so that there are about 3,000 that Unicode
 // has, and some that it does not. Of the rest programs differ in what they know: in
-// letters, tokenizers follows Unicode 16, Go and llama.cpp Unicode 15.
+// letters, tokenizers follows Unicode 16, and Go and llama.cpp Unicode 15.
 func unusualCharacters() []rune {
 	var list []rune
-	for r := rune(1); r <= utf8.MaxRune; r += 1 + r/1000 {
-		assigned := unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z, unicode.C)
-		if utf8.ValidRune(r) && (assigned || r > 0xe0fff) {
+	for r := rune(1); r <= utf8.MaxRune; r += 1 + r/500 {
+		assigned := unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z, unicode.Cc, unicode.Cf, unicode.Co)
+		// Marks that move when characters are composed: tokenizers knows those of old.
+		moves := r > 0x36f && norm.NFC.PropertiesString(string(r)).CCC() != 0
+		if utf8.ValidRune(r) && (assigned || r > 0xe0fff) && !moves {
 			list = append(list, r)
 		}
 	}
