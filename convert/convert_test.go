@@ -24,7 +24,7 @@ import (
 
 const llama = "testdata/llama"
 
-func open(t *testing.T, path string) *Model {
+func open(t testing.TB, path string) *Model {
 	t.Helper()
 	m, err := Open(path, "")
 	if err != nil {
@@ -145,6 +145,58 @@ func randomOf(c arch.Config, tokenizer *data.Tokenizer) *Model {
 		source[p.Name] = w
 	}
 	return &Model{Path: "random", Arch: c, Tokenizer: tokenizer, Ternary: true, source: source}
+}
+
+// The card of what was not trained here says so.
+func TestCardOfAnImport(t *testing.T) {
+	r := run(t, open(t, llama), Options{})
+	dir := filepath.Join(t.TempDir(), "hf")
+	if _, err := r.Write(t.Context(), dir, export.HuggingFace, export.Options{Float: packed.Float32, Percentile: 99.9}); err != nil {
+		t.Fatal(err)
+	}
+	card, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil || strings.Contains(string(card), "trained with") || !strings.Contains(string(card), "imported into Trefoil") {
+		t.Errorf("%v: %s", err, card)
+	}
+}
+
+// Splits and added tokens go through GGUF: the metadata alone gives the same ids.
+func TestGGUFTokenizers(t *testing.T) {
+	base, err := open(t, llama).Tokenizer.ByteLevel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := []byte("IT'S <tool> 12345 cats,\n\n  hats <tool>!\n")
+	for pre, split := range map[string]data.Split{"gpt-2": data.SplitWords, "llama-bpe": data.SplitLlama3, "smaug-bpe": data.SplitLlama3, "qwen2": data.SplitQwen2, "smollm": data.SplitDigits} {
+		parts := base
+		parts.Split, parts.WholeWords = split, pre == "llama-bpe"
+		parts.Tokens = append(slices.Clone(base.Tokens), "<tool>")
+		parts.Special, parts.Added = append(slices.Clone(base.Special), false), append(make([]bool, len(base.Tokens)), true)
+		m := random(t, arch.SiLU)
+		if m.Tokenizer, err = data.NewByteLevel(parts); err != nil {
+			t.Fatal(err)
+		}
+		c := m.Arch
+		c.Vocab = m.Tokenizer.Vocab()
+		r, kind, path := run(t, randomOf(c, m.Tokenizer), Options{}), gguf.TQ2_0, filepath.Join(t.TempDir(), "m.gguf")
+		if _, err := r.Write(t.Context(), path, export.GGUF, export.Options{Float: packed.Float32, Percentile: 99.9, GGUF: &kind}); err != nil {
+			t.Fatal(err)
+		}
+		file, err := gguf.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := file.String("tokenizer.ggml.pre"); err != nil || got != pre {
+			t.Errorf("%s: pre is %q, %v", pre, got, err)
+		}
+		described, err := (&ggufSource{File: file}).describedTokenizer()
+		if err := errors.Join(err, file.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := described.Encode(nil, text), m.Tokenizer.Encode(nil, text); !slices.Equal(got, want) || !slices.Contains(got, int32(len(base.Tokens))) {
+			t.Errorf("%s: ids %v, want %v", pre, got, want)
+		}
+	}
 }
 
 // What is exported comes back: the same codes, scales, floats and tokenizer.
@@ -507,14 +559,14 @@ func neighbours(w []float32, rows, columns, width int) []float32 {
 
 // writeLlamaGGUF writes m as a GGUF file of the architecture llama in float32;
 // change may alter its keys.
-func writeLlamaGGUF(t *testing.T, m *Model, path string, change func([]gguf.KeyValue) []gguf.KeyValue) {
+func writeLlamaGGUF(t testing.TB, m *Model, path string, change func([]gguf.KeyValue) []gguf.KeyValue) {
 	t.Helper()
 	writeGGUF(t, m, path, "llama", func(arch.Parameter) gguf.Type { return gguf.F32 }, change)
 }
 
 // writeGGUF writes m as a GGUF file of an architecture, each parameter in the
 // type that kind gives; change may alter its keys.
-func writeGGUF(t *testing.T, m *Model, path, architecture string, kind func(arch.Parameter) gguf.Type, change func([]gguf.KeyValue) []gguf.KeyValue) {
+func writeGGUF(t testing.TB, m *Model, path, architecture string, kind func(arch.Parameter) gguf.Type, change func([]gguf.KeyValue) []gguf.KeyValue) {
 	t.Helper()
 	c := m.Arch
 	parts, err := m.Tokenizer.ByteLevel()

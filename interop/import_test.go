@@ -75,6 +75,26 @@ func TestQwensOfTransformers(t *testing.T) {
 	}
 }
 
+// A GGUF file that cmd/import reads computes what llama.cpp computes of the same
+// file, whose layers are in half precision and whose inputs neither rounds.
+func TestImportEqualsLlamaCpp(t *testing.T) {
+	have(t, installNode)
+	m := open(t, plainRun, export.Options{Float: packed.Float16})
+	path := m.write(t, export.GGUF, "-type", "f16", "-float", "float16")
+	run := filepath.Join(t.TempDir(), "run")
+	out := trefoil(t, "import", path, "-o", run)
+	if !strings.Contains(out, "whose readers do not round inputs to 8 bits") {
+		t.Errorf("no word of the ternary weights that become floats:\n%s", out)
+	}
+	back := open(t, func() (string, error) { return run, nil }, export.Options{Float: packed.Float32})
+	back.windows = m.windows
+	c := back.compare(t, llamaCpp(t, m.task(path, windowsToCompare)).logits)
+	c.log(t, "imported GGUF")
+	if c.worst > 0.01 || c.cosine < 0.999999 {
+		t.Errorf("logits differ by up to %g, cosine down to %g", c.worst, c.cosine)
+	}
+}
+
 // ternaryLosses returns the first and the last held-out loss that a run
 // measured with all weights and inputs quantized.
 func ternaryLosses(t *testing.T, dir string) (first, last float64) {
