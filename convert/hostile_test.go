@@ -65,12 +65,13 @@ func TestConfigErrors(t *testing.T) {
 
 func TestFolderErrors(t *testing.T) {
 	for says, change := range map[string]func(dir string){
-		"config.json":                         func(dir string) { os.Remove(filepath.Join(dir, "config.json")) },
-		"not a config.json":                   func(dir string) { os.WriteFile(filepath.Join(dir, "config.json"), []byte("{"), 0o644) },
-		"has no tokenizer.json: give one":     func(dir string) { os.Remove(filepath.Join(dir, "tokenizer.json")) },
-		"tokenizer.json: not a tokenizer":     func(dir string) { os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("7"), 0o644) },
-		"shards missing: model-00002-of-0000": func(dir string) { os.Remove(filepath.Join(dir, "model-00002-of-00003.safetensors")) },
-		"model-00002-of-00003.safetensors":    func(dir string) { os.Truncate(filepath.Join(dir, "model-00002-of-00003.safetensors"), 5000) },
+		"config.json":       func(dir string) { os.Remove(filepath.Join(dir, "config.json")) },
+		"not a config.json": func(dir string) { os.WriteFile(filepath.Join(dir, "config.json"), []byte("{"), 0o644) },
+		"not a config.json: a JSON array instead of an object": func(dir string) { os.WriteFile(filepath.Join(dir, "config.json"), []byte("[]"), 0o644) },
+		"has no tokenizer.json: give one":                      func(dir string) { os.Remove(filepath.Join(dir, "tokenizer.json")) },
+		"tokenizer.json: not a tokenizer":                      func(dir string) { os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("7"), 0o644) },
+		"shards missing: model-00002-of-0000":                  func(dir string) { os.Remove(filepath.Join(dir, "model-00002-of-00003.safetensors")) },
+		"model-00002-of-00003.safetensors":                     func(dir string) { os.Truncate(filepath.Join(dir, "model-00002-of-00003.safetensors"), 5000) },
 	} {
 		dir := edited(t, nil)
 		change(dir)

@@ -165,7 +165,10 @@ var defaults = map[string]struct {
 func parseConfig(text []byte) (hfConfig, error) {
 	var c hfConfig
 	err := json.Unmarshal(text, &c)
-	if field := (*json.UnmarshalTypeError)(nil); errors.As(err, &field) && field.Field != "" {
+	if field := (*json.UnmarshalTypeError)(nil); errors.As(err, &field) {
+		if field.Field == "" {
+			return c, fmt.Errorf("not a config.json: a JSON %s instead of an object", field.Value)
+		}
 		return c, fmt.Errorf("%s: a %s is no value for this field", field.Field, field.Value)
 	}
 	if err != nil {
