@@ -47,6 +47,7 @@ func TestConfigErrors(t *testing.T) {
 		"rope_scaling: a factor of 8 without rope_type": {"rope_scaling": map[string]any{"factor": 8}},
 		"rope_parameters: the layers have rotary embeddings of their own (full_attention, sliding_attention)": {"rope_parameters": map[string]any{
 			"sliding_attention": map[string]any{"rope_theta": 10000}, "full_attention": map[string]any{"rope_theta": 5000}}},
+		"rope_parameters or rope_scaling: json: cannot unmarshal string":                             {"rope_scaling": "linear"},
 		"model_type: qwen3 normalises the queries and keys":                                          {"model_type": "qwen3"},
 		`modules_to_not_convert[1]: "model.layers.1" keeps model.layers.1.self_attn.q_proj in float`: notConverted("lm_head", "model.layers.1"),
 		`modules_to_not_convert[0]: "down_proj" keeps model.layers.0.mlp.down_proj in float`:         notConverted("down_proj"),

@@ -55,7 +55,7 @@ type hfRope struct {
 func (r *hfRope) UnmarshalJSON(text []byte) error {
 	type plain hfRope
 	if err := json.Unmarshal(text, (*plain)(r)); err != nil {
-		return err
+		return fmt.Errorf("rope_parameters or rope_scaling: %v", err) // not as an error of the whole file
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
