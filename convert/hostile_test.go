@@ -365,6 +365,8 @@ func FuzzParseConfig(f *testing.F) {
 		f.Add([]byte(`{"model_type": "` + kind + `", "num_attention_heads": 9223372036854775807, "head_dim": 4, "hidden_size": -4}`))
 	}
 	f.Add([]byte(`{"model_type": "llama", "rope_parameters": {"rope_theta": null, "rope_type": ""}, "quantization_config": {}}`))
+	f.Add([]byte(`{"model_type": "llama", "rope_parameters": {"full_attention": {"rope_theta": 1}}, "rope_scaling": {"factor": 8}}`))
+	f.Add([]byte(`{"model_type": "bitnet", "num_hidden_layers": 9e18, "quantization_config": {"quant_method": "bitnet", "modules_to_not_convert": ["(", "", "lm_head", "model.layers.[0-9]+."]}}`))
 	f.Add([]byte(`{"model_type": "bitnet", "rms_norm_eps": 1e999, "head_dim": null}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := parseConfig(text)
