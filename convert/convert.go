@@ -1,5 +1,7 @@
 // Package convert turns models of others into run folders: Hugging Face
-// folders and GGUF files of the architectures llama, qwen2, qwen3 and bitnet.
+// folders and GGUF files of the architectures llama, qwen2 and bitnet. Of qwen2
+// those fit whose biases are all zero: Trefoil has none. Every qwen3 normalises
+// queries and keys, and is refused.
 //
 //	m, err := convert.Open("Llama-3.2-1B", "")
 //	defer m.Close()
@@ -46,10 +48,16 @@ type Model struct {
 	source source
 }
 
+// errQwen3 is why no model of the architecture qwen3 fits.
+var errQwen3 = errors.New("qwen3 normalises the queries and keys of each head (q_norm, k_norm), for which Trefoil has no place: use a model of the architecture llama, qwen2 or bitnet")
+
 // A source gives the tensors of a model.
 type source interface {
 	// weights returns a parameter as Trefoil orders it, [out, in].
 	weights(p arch.Parameter) ([]float32, error)
+	// nonFinite returns an error that names the place of the first element of a
+	// parameter that is NaN or infinite.
+	nonFinite(p arch.Parameter) error
 	Close() error
 }
 
@@ -78,6 +86,7 @@ func Open(path, tokenizer string) (*Model, error) {
 	if err := m.fitTokenizer(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), m.Close())
 	}
+	m.noteTokenizer()
 	m.noteAround()
 	return m, nil
 }
@@ -87,11 +96,7 @@ func (m *Model) Close() error { return m.source.Close() }
 
 // Weights reads one parameter of m.Arch.Parameters.
 func (m *Model) Weights(p arch.Parameter) ([]float32, error) {
-	w, err := m.source.weights(p)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.Path, err)
-	}
-	return w, nil
+	return m.source.weights(p)
 }
 
 // fitTokenizer checks that every id has a row of the embedding.
@@ -104,6 +109,13 @@ func (m *Model) fitTokenizer() error {
 		m.Notes = append(m.Notes, fmt.Sprintf("the embedding has %d rows more than the tokenizer has ids: they are kept", m.Arch.Vocab-ids))
 	}
 	return nil
+}
+
+// noteTokenizer tells of a tokenizer whose ids are another library's.
+func (m *Model) noteTokenizer() {
+	if _, err := m.Tokenizer.ByteLevel(); err != nil {
+		m.Notes = append(m.Notes, fmt.Sprintf("%v: its ids are those of the library sugarme/tokenizer, which differ from the model's own for rare characters", err))
+	}
 }
 
 // noteAround tells of tokens that other programs put around each text.

@@ -24,7 +24,7 @@ import (
 
 const llama = "testdata/llama"
 
-func open(t *testing.T, path string) *Model {
+func open(t testing.TB, path string) *Model {
 	t.Helper()
 	m, err := Open(path, "")
 	if err != nil {
@@ -153,6 +153,7 @@ type memory map[string][]float32
 
 func (m memory) weights(p arch.Parameter) ([]float32, error) { return m[p.Name], nil }
 func (m memory) Close() error                                { return nil }
+func (m memory) nonFinite(p arch.Parameter) error            { return errors.New(p.Name + " is not finite") }
 
 // random is a BitNet of random weights.
 func random(t *testing.T, activation arch.Activation) *Model {
@@ -178,6 +179,58 @@ func randomOf(c arch.Config, tokenizer *data.Tokenizer) *Model {
 		source[p.Name] = w
 	}
 	return &Model{Path: "random", Arch: c, Tokenizer: tokenizer, Ternary: true, source: source}
+}
+
+// The card of what was not trained here says so.
+func TestCardOfAnImport(t *testing.T) {
+	r := run(t, open(t, llama), Options{})
+	dir := filepath.Join(t.TempDir(), "hf")
+	if _, err := r.Write(t.Context(), dir, export.HuggingFace, export.Options{Float: packed.Float32, Percentile: 99.9}); err != nil {
+		t.Fatal(err)
+	}
+	card, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil || strings.Contains(string(card), "trained with") || !strings.Contains(string(card), "imported into Trefoil") {
+		t.Errorf("%v: %s", err, card)
+	}
+}
+
+// Splits and added tokens go through GGUF: the metadata alone gives the same ids.
+func TestGGUFTokenizers(t *testing.T) {
+	base, err := open(t, llama).Tokenizer.ByteLevel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := []byte("IT'S <tool> 12345 cats,\n\n  hats <tool>!\n")
+	for pre, split := range map[string]data.Split{"gpt-2": data.SplitWords, "llama-bpe": data.SplitLlama3, "smaug-bpe": data.SplitLlama3, "qwen2": data.SplitQwen2, "smollm": data.SplitDigits} {
+		parts := base
+		parts.Split, parts.WholeWords = split, pre == "llama-bpe"
+		parts.Tokens = append(slices.Clone(base.Tokens), "<tool>")
+		parts.Special, parts.Added = append(slices.Clone(base.Special), false), append(make([]bool, len(base.Tokens)), true)
+		m := random(t, arch.SiLU)
+		if m.Tokenizer, err = data.NewByteLevel(parts); err != nil {
+			t.Fatal(err)
+		}
+		c := m.Arch
+		c.Vocab = m.Tokenizer.Vocab()
+		r, kind, path := run(t, randomOf(c, m.Tokenizer), Options{}), gguf.TQ2_0, filepath.Join(t.TempDir(), "m.gguf")
+		if _, err := r.Write(t.Context(), path, export.GGUF, export.Options{Float: packed.Float32, Percentile: 99.9, GGUF: &kind}); err != nil {
+			t.Fatal(err)
+		}
+		file, err := gguf.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := file.String("tokenizer.ggml.pre"); err != nil || got != pre {
+			t.Errorf("%s: pre is %q, %v", pre, got, err)
+		}
+		described, err := (&ggufSource{File: file}).describedTokenizer()
+		if err := errors.Join(err, file.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := described.Encode(nil, text), m.Tokenizer.Encode(nil, text); !slices.Equal(got, want) || !slices.Contains(got, int32(len(base.Tokens))) {
+			t.Errorf("%s: ids %v, want %v", pre, got, want)
+		}
+	}
 }
 
 // What is exported comes back: the same codes, scales, floats and tokenizer.
@@ -282,6 +335,186 @@ func TestLlamaGGUF(t *testing.T) {
 	}
 }
 
+// exact fills w with weights that a type of GGUF holds exactly.
+func exact(kind gguf.Type, w []float32, r *rand.Rand) {
+	for i := range w {
+		n := 1
+		switch kind {
+		case gguf.Q8_0:
+			n = 127
+		case gguf.Q4_0:
+			n = 7
+		}
+		w[i] = float32(r.IntN(2*n+1)-n) / 64
+		switch { // what makes the scale of a block exact
+		case kind == gguf.Q8_0 && i%32 == 5:
+			w[i] = 127.0 / 64
+		case kind == gguf.Q4_0 && i%32 == 5:
+			w[i] = -8.0 / 64
+		}
+	}
+}
+
+// Every type that an import is to read gives the values that were written, in
+// Trefoil's order of rows; those for ternary weights make the layers ternary.
+func TestGGUFTypes(t *testing.T) {
+	tokenizer := random(t, arch.SiLU).Tokenizer
+	kinds := []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0, gguf.TQ1_0, gguf.TQ2_0, gguf.Q2_0, gguf.I2_S}
+	for _, kind := range kinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			m := randomOf(arch.Config{
+				Vocab: tokenizer.Vocab(), Dim: 256, Layers: 1, Heads: 4, KVHeads: 2, FF: 512, Context: 32, HeadWidth: 128,
+				Activation: arch.SiLU, RopeBase: 20000, NormEps: 1e-5, NoSubNorms: true, UntiedHead: true,
+			}, tokenizer)
+			r := rand.New(rand.NewPCG(8, 9))
+			for _, p := range m.Arch.Parameters() {
+				if p.Kind == arch.Linear {
+					exact(kind, m.source.(memory)[p.Name], r)
+				}
+			}
+			path := filepath.Join(t.TempDir(), "m.gguf")
+			writeGGUF(t, m, path, "llama", func(p arch.Parameter) gguf.Type {
+				if p.Kind == arch.Linear {
+					return kind
+				}
+				return gguf.F32
+			}, nil)
+			g := open(t, path)
+			ternary := slices.Contains(ternaryTypes, kind)
+			if g.Ternary != ternary || g.Arch != m.Arch {
+				t.Errorf("ternary %v, %+v", g.Ternary, g.Arch)
+			}
+			// What F32, F16 and BF16 hold here is ternary too.
+			if notes := strings.Join(g.Notes, "; "); strings.Contains(notes, "whose readers do not round") != slices.Contains(kinds[:3], kind) {
+				t.Errorf("notes %s", notes)
+			}
+			for _, p := range m.Arch.Parameters() {
+				w, err := g.Weights(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ternary && p.Kind == arch.Linear {
+					codes := make([]int8, len(w))
+					scale := quant.Ternarize(codes, w, quant.AbsMean)
+					for i, c := range codes {
+						w[i] = float32(c) * scale
+					}
+					if off := math.Abs(float64(scale)*64 - 1); off > 2e-7 {
+						t.Errorf("%s: scale %v", p.Name, scale)
+					}
+					for i := range w {
+						w[i] = float32(math.Round(float64(w[i])*64)) / 64
+					}
+				}
+				if !slices.Equal(w, m.source.(memory)[p.Name]) {
+					t.Errorf("%s changed", p.Name)
+				}
+			}
+		})
+	}
+}
+
+// A bitnet whose layers are not ternary computes with floats in llama.cpp, and
+// so here: it is not rounded to ternary weights, and a note names the tensor.
+func TestBitnetThatIsNotTernary(t *testing.T) {
+	for _, kind := range []gguf.Type{gguf.F32, gguf.TQ2_0} {
+		m := random(t, arch.SiLU)
+		for _, p := range m.Arch.Parameters() {
+			w := m.source.(memory)[p.Name]
+			if p.Kind == arch.Linear {
+				exact(gguf.TQ2_0, w, rand.New(rand.NewPCG(8, 9)))
+			}
+			if p.Name == "blocks.1.ffn.up" {
+				for i := range w[:256] { // one block of another scale
+					w[i] *= 2
+				}
+			}
+		}
+		path := filepath.Join(t.TempDir(), "m.gguf")
+		writeGGUF(t, m, path, "bitnet", func(p arch.Parameter) gguf.Type {
+			if p.Kind == arch.Linear {
+				return kind
+			}
+			return gguf.F32
+		}, nil)
+		g := open(t, path)
+		if notes := strings.Join(g.Notes, "; "); g.Ternary || !strings.Contains(notes, "tensor blk.1.ffn_up.weight of type "+kind.String()+" is not ternary with one scale") {
+			t.Errorf("%v: ternary %v, notes %s", kind, g.Ternary, notes)
+		}
+		r := run(t, g, Options{})
+		for _, p := range m.Arch.Parameters() {
+			if !slices.Equal(r.Weights[p.Name], m.source.(memory)[p.Name]) {
+				t.Errorf("%v: %s changed", kind, p.Name)
+			}
+		}
+	}
+}
+
+// A head that differs from the embedding is not dropped, whatever the config
+// says; one that does not is nothing.
+func TestHeadBesideATiedEmbedding(t *testing.T) {
+	for _, differs := range []bool{true, false} {
+		dir := edited(t, map[string]any{"tie_word_embeddings": true})
+		if !differs {
+			f, err := safetensors.OpenModel(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			embedding, err := f.Bytes("model.embed_tokens.weight")
+			head, path, err2 := f.Find("lm_head.weight")
+			if err := errors.Join(err, err2, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(b[head.Offset:], embedding)
+			if err := os.WriteFile(path, b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := open(t, dir)
+		noted := slices.ContainsFunc(m.Notes, func(n string) bool {
+			return strings.Contains(n, "lm_head.weight differs from model.embed_tokens.weight")
+		})
+		if m.Arch.UntiedHead != differs || noted != differs {
+			t.Errorf("differs %v: untied %v, notes %q", differs, m.Arch.UntiedHead, m.Notes)
+		}
+	}
+}
+
+// Packed layers of quantization_config hold what is said, or are refused.
+func TestOfflineWeightsThatAreNotTernary(t *testing.T) {
+	dir := edited(t, map[string]any{"quantization_config": map[string]any{"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"}})
+	f, err := safetensors.OpenModel(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tensors []safetensors.Tensor
+	for _, info := range f.Tensors() {
+		w, err := f.Float32(info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tensors = append(tensors, safetensors.Tensor{Name: info.Name, Shape: info.Shape, Data: w})
+		if strings.HasSuffix(info.Name, "_proj.weight") {
+			tensors = append(tensors, safetensors.Tensor{Name: info.Name + "_scale", Shape: []int{1}, Data: []float32{1}})
+		}
+	}
+	f.Close()
+	os.Remove(filepath.Join(dir, "model.safetensors.index.json"))
+	var out bytes.Buffer
+	if err := safetensors.Write(&out, nil, tensors); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), out.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, "model.safetensors: tensor model.layers.0.self_attn.q_proj.weight, at byte ")
+	refused(t, dir, "its elements are not -1, 0 and 1 times one number")
+}
+
 // A token that other programs put before each text is told of, and asked for by
 // what is exported.
 func TestTokenBeforeText(t *testing.T) {
@@ -358,9 +591,16 @@ func neighbours(w []float32, rows, columns, width int) []float32 {
 	return out
 }
 
-// writeLlamaGGUF writes m as a GGUF file of the architecture llama; change may
-// alter its keys.
-func writeLlamaGGUF(t *testing.T, m *Model, path string, change func([]gguf.KeyValue) []gguf.KeyValue) {
+// writeLlamaGGUF writes m as a GGUF file of the architecture llama in float32;
+// change may alter its keys.
+func writeLlamaGGUF(t testing.TB, m *Model, path string, change func([]gguf.KeyValue) []gguf.KeyValue) {
+	t.Helper()
+	writeGGUF(t, m, path, "llama", func(arch.Parameter) gguf.Type { return gguf.F32 }, change)
+}
+
+// writeGGUF writes m as a GGUF file of an architecture, each parameter in the
+// type that kind gives; change may alter its keys.
+func writeGGUF(t testing.TB, m *Model, path, architecture string, kind func(arch.Parameter) gguf.Type, change func([]gguf.KeyValue) []gguf.KeyValue) {
 	t.Helper()
 	c := m.Arch
 	parts, err := m.Tokenizer.ByteLevel()
@@ -375,12 +615,12 @@ func writeLlamaGGUF(t *testing.T, m *Model, path string, change func([]gguf.KeyV
 		}
 	}
 	keys := []gguf.KeyValue{
-		{Key: "general.architecture", Value: "llama"},
-		{Key: "llama.context_length", Value: uint32(c.Context)}, {Key: "llama.embedding_length", Value: uint32(c.Dim)},
-		{Key: "llama.block_count", Value: uint32(c.Layers)}, {Key: "llama.feed_forward_length", Value: uint32(c.FF)},
-		{Key: "llama.attention.head_count", Value: uint32(c.Heads)}, {Key: "llama.attention.head_count_kv", Value: uint32(c.KVHeads)},
-		{Key: "llama.attention.key_length", Value: uint32(c.HeadDim())}, {Key: "llama.rope.dimension_count", Value: uint32(c.HeadDim())},
-		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(c.NormEps)}, {Key: "llama.rope.freq_base", Value: float32(c.RopeBase)},
+		{Key: "general.architecture", Value: architecture},
+		{Key: architecture + ".context_length", Value: uint32(c.Context)}, {Key: architecture + ".embedding_length", Value: uint32(c.Dim)},
+		{Key: architecture + ".block_count", Value: uint32(c.Layers)}, {Key: architecture + ".feed_forward_length", Value: uint32(c.FF)},
+		{Key: architecture + ".attention.head_count", Value: uint32(c.Heads)}, {Key: architecture + ".attention.head_count_kv", Value: uint32(c.KVHeads)},
+		{Key: architecture + ".attention.key_length", Value: uint32(c.HeadDim())}, {Key: architecture + ".rope.dimension_count", Value: uint32(c.HeadDim())},
+		{Key: architecture + ".attention.layer_norm_rms_epsilon", Value: float32(c.NormEps)}, {Key: architecture + ".rope.freq_base", Value: float32(c.RopeBase)},
 		{Key: "tokenizer.ggml.model", Value: "gpt2"}, {Key: "tokenizer.ggml.pre", Value: "gpt-2"},
 		{Key: "tokenizer.ggml.tokens", Value: parts.Tokens}, {Key: "tokenizer.ggml.token_type", Value: types}, {Key: "tokenizer.ggml.merges", Value: parts.Merges},
 	}
@@ -393,10 +633,10 @@ func writeLlamaGGUF(t *testing.T, m *Model, path string, change func([]gguf.KeyV
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasSuffix(p.Name, ".q") || strings.HasSuffix(p.Name, ".k") {
+		if architecture == "llama" && (strings.HasSuffix(p.Name, ".q") || strings.HasSuffix(p.Name, ".k")) {
 			w = neighbours(w, p.Shape[0], p.Shape[1], c.HeadDim())
 		}
-		tensors = append(tensors, gguf.Tensor{Name: names.GGUF.Of(p.Name), Type: gguf.F32, Shape: p.Shape, Fill: func(tw *gguf.TensorWriter) error { return tw.Float32(w) }})
+		tensors = append(tensors, gguf.Tensor{Name: names.GGUF.Of(p.Name), Type: kind(p), Shape: p.Shape, Fill: func(tw *gguf.TensorWriter) error { return tw.Float32(w) }})
 	}
 	f, err := os.Create(path)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"trefoil/arch"
 	"trefoil/export"
 	"trefoil/internal/gguf"
+	"trefoil/internal/kernel"
 	"trefoil/internal/names"
 )
 
@@ -16,19 +17,19 @@ import (
 type ggufSource struct {
 	*gguf.File
 	architecture string
+	path         string
 	model        arch.Config
 	ternary      bool
+	floatNote    string // why the linear layers are floats although they could be meant to be ternary
 }
 
-// ggufArchitectures are those that can be imported. bitnet ones have sub-norms
-// and ternary weights.
+// ggufArchitectures are those that can be imported. bitnet ones have sub-norms.
 var ggufArchitectures = map[string]struct {
 	activation arch.Activation
 	bitnet     bool
 }{
 	"llama":        {arch.SiLU, false},
 	"qwen2":        {arch.SiLU, false},
-	"qwen3":        {arch.SiLU, false},
 	"bitnet":       {arch.SiLU, true},
 	"bitnet-b1.58": {arch.ReLU2, true},
 	"bitnet-25":    {arch.ReLU2, true},
@@ -39,11 +40,12 @@ func openGGUF(path, tokenizer string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &ggufSource{File: file}
+	s := &ggufSource{File: file, path: path}
 	m := &Model{source: s}
 	if err = s.describe(); err == nil {
-		m.Arch, m.Ternary = s.model, s.ternary
+		m.Arch = s.model
 		if err = s.check(); err == nil {
+			m.Ternary = s.ternary
 			m.Tokenizer, err = s.tokenizer(tokenizer)
 			m.Notes = s.notes(tokenizer != "")
 		}
@@ -64,14 +66,17 @@ func (s *ggufSource) describe() error {
 		return err
 	}
 	kind, ok := ggufArchitectures[s.architecture]
-	if !ok {
-		return fmt.Errorf("key general.architecture: %q is not supported: use a model of the architecture llama, qwen2, qwen3, bitnet or bitnet-b1.58", s.architecture)
+	switch {
+	case s.architecture == "qwen3":
+		return fmt.Errorf("key general.architecture: %w", errQwen3)
+	case !ok:
+		return fmt.Errorf("key general.architecture: %q is not supported: use a model of the architecture llama, qwen2, bitnet or bitnet-b1.58", s.architecture)
 	}
 	embedding, ok := s.Tensor(names.GGUF.Of(arch.EmbeddingName))
 	if !ok || len(embedding.Shape) != 2 {
 		return fmt.Errorf("tensor %s is missing, or no matrix", names.GGUF.Of(arch.EmbeddingName))
 	}
-	k := keyReader{s: s, seen: map[string]bool{"vocab_size": true}}
+	k := keyReader{s: s, seen: map[string]bool{}}
 	s.model = arch.Config{
 		Vocab:      embedding.Shape[0],
 		Dim:        k.int("embedding_length"),
@@ -87,13 +92,26 @@ func (s *ggufSource) describe() error {
 	}
 	s.model.KVHeads = k.intOr("attention.head_count_kv", s.model.Heads)
 	s.headWidth(&k)
+	if rows := k.intOr("vocab_size", s.model.Vocab); rows != s.model.Vocab {
+		k.fail("vocab_size", "%d, but tensor %s has %d rows", rows, embedding.Name, s.model.Vocab)
+	}
 	k.scaling()
 	k.unknown()
-	if err := errors.Join(errors.Join(k.errs...), s.model.Validate()); err != nil {
+	if err := errors.Join(k.errs...); err != nil {
 		return err
 	}
-	s.ternary = kind.bitnet || s.allTernary()
+	if err := s.model.Validate(); err != nil {
+		return errors.New(s.fields().Replace(err.Error()))
+	}
 	return nil
+}
+
+// fields names the fields of [arch.Config] by the keys of the file.
+func (s *ggufSource) fields() *strings.Replacer {
+	a := s.architecture + "."
+	return strings.NewReplacer("vocab:", a+"vocab_size:", "head_dim:", a+"attention.key_length:", "dim:", a+"embedding_length:", "layers:", a+"block_count:",
+		"kv_heads:", a+"attention.head_count_kv:", "heads:", a+"attention.head_count:", "ff:", a+"feed_forward_length:", "context:", a+"context_length:",
+		"rope_base:", a+"rope.freq_base:", "norm_eps:", a+"attention.layer_norm_rms_epsilon:")
 }
 
 // whole refuses one of several files that a model was split into.
@@ -138,7 +156,6 @@ func (s *ggufSource) headWidth(k *keyReader) {
 
 // check compares the names and shapes of all tensors with the architecture.
 func (s *ggufSource) check() error {
-	known := wanted(names.GGUF, s.model)
 	for _, p := range s.model.Parameters() {
 		name := names.GGUF.Of(p.Name)
 		if err := s.Decodable(name); err != nil {
@@ -148,8 +165,14 @@ func (s *ggufSource) check() error {
 		if !slices.Equal(t.Shape, p.Shape) {
 			return fmt.Errorf("tensor %s: shape is %v, but the metadata asks for %v", name, t.Shape, p.Shape)
 		}
-		if p.Kind == arch.Linear && s.ternary {
-			known[names.Sibling(name, "scale")] = true
+	}
+	if err := s.findTernary(); err != nil {
+		return err
+	}
+	known := wanted(names.GGUF, s.model)
+	for _, p := range s.model.Parameters() {
+		if p.Kind == arch.Linear && s.hasScales() {
+			known[names.Sibling(names.GGUF.Of(p.Name), "scale")] = true
 		}
 	}
 	var others []string
@@ -171,38 +194,92 @@ func (s *ggufSource) check() error {
 
 func (s *ggufSource) weights(p arch.Parameter) ([]float32, error) {
 	w, err := export.ReadGGUF(s.Reader, s.model, p)
+	ok := true
 	if err == nil && s.ternary && p.Kind == arch.Linear {
-		w, _ = learnable(w)
+		if w, ok = learnable(w); !ok {
+			err = fmt.Errorf("tensor %s: times its scale it is not ternary", names.GGUF.Of(p.Name))
+		}
 	}
-	return w, err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
+	}
+	return w, nil
 }
 
-// allTernary reports whether the file has its linear layers in types for
-// ternary weights, each layer with one scale. Readers multiply such weights
-// with 8-bit inputs.
-func (s *ggufSource) allTernary() bool {
+func (s *ggufSource) nonFinite(p arch.Parameter) error {
+	name, n := names.GGUF.Of(p.Name), 0
+	t, _ := s.Tensor(name)
+	what := "an element times the scale is not finite"
+	err := s.Scan(name, func(x []float32) error {
+		if i := kernel.FirstNonFinite(x); i >= 0 {
+			what = fmt.Sprintf("element %d is %v", n+i, x[i])
+			return errFound
+		}
+		n += len(x)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errFound) {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	return fmt.Errorf("%s: tensor %s of type %v, at byte %d: %s", s.path, name, t.Type, t.Offset, what)
+}
+
+// errFound ends a scan of a tensor.
+var errFound = errors.New("found")
+
+// ternaryTypes are for ternary weights, which readers multiply with 8-bit inputs.
+var ternaryTypes = []gguf.Type{gguf.TQ1_0, gguf.TQ2_0, gguf.Q2_0, gguf.I2_S}
+
+// findTernary tells whether the linear layers are ternary and their inputs
+// rounded: if each is ternary with one scale, and the architecture is bitnet or
+// the types are for ternary weights. If only a part of that holds, they are
+// floats, as they are to llama.cpp, and a note says why.
+func (s *ggufSource) findTernary() error {
+	bitnet := ggufArchitectures[s.architecture].bitnet
+	other := ""
 	for _, p := range s.model.Parameters() {
-		t, ok := s.Tensor(names.GGUF.Of(p.Name))
 		if p.Kind != arch.Linear {
 			continue
 		}
-		if !ok || !slices.Contains([]gguf.Type{gguf.TQ1_0, gguf.TQ2_0, gguf.Q2_0, gguf.I2_S}, t.Type) || !s.oneScale(t.Name) {
-			return false
+		t, _ := s.Tensor(names.GGUF.Of(p.Name))
+		ok, err := s.oneScale(t.Name)
+		if err != nil {
+			return err
+		}
+		forTernary := slices.Contains(ternaryTypes, t.Type)
+		if !ok {
+			if bitnet || forTernary {
+				s.floatNote = fmt.Sprintf("tensor %s of type %v is not ternary with one scale: the linear layers are imported as floats, with inputs that are not rounded", t.Name, t.Type)
+			}
+			return nil
+		}
+		if !forTernary {
+			other = fmt.Sprintf("the weights are ternary, but of type %v (%s), whose readers do not round inputs to 8 bits: the linear layers are imported as floats", t.Type, t.Name)
 		}
 	}
-	return true
+	if s.ternary = bitnet || other == ""; !s.ternary {
+		s.floatNote = other
+	}
+	return nil
 }
 
+// hasScales reports whether the architecture has scales of weights as tensors
+// of their own.
+func (s *ggufSource) hasScales() bool { return ggufArchitectures[s.architecture].bitnet }
+
 // oneScale reports whether the elements of a tensor are ternary with one scale.
-func (s *ggufSource) oneScale(name string) bool {
+func (s *ggufSource) oneScale(name string) (bool, error) {
 	var gamma float32
 	err := s.Scan(name, func(x []float32) error {
 		g, _, ok := ternaryScale(x)
 		if !ok || g != 0 && gamma != 0 && g != gamma {
-			return errors.New("several scales")
+			return errFound
 		}
 		gamma = max(gamma, g)
 		return nil
 	})
-	return err == nil
+	if errors.Is(err, errFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trefoil/data"
+	"trefoil/export"
 )
 
 // A keyReader reads the keys of an architecture, gathers mistakes, and knows
@@ -66,7 +67,7 @@ func shortest(v float64) float64 {
 // scaling refuses a scaling of the rotary embedding.
 func (k *keyReader) scaling() {
 	factor := k.float("rope.scaling.factor", 1)
-	kind := "none"
+	kind := "linear" // as in llama.cpp
 	if key := k.key("rope.scaling.type"); k.s.Has(key) {
 		var err error
 		if kind, err = k.s.String(key); err != nil {
@@ -98,6 +99,9 @@ const (
 	preKey         = "tokenizer.ggml.pre"
 )
 
+// addedType is llama.cpp's type of tokens that are found in a text before it is split.
+const addedType = 4
+
 // Token types of llama.cpp that are special.
 var specialTypes = map[int]bool{2: true, 3: true, 5: true} // unknown, control, unused
 
@@ -121,9 +125,17 @@ func (s *ggufSource) tokenizer(path string) (*data.Tokenizer, error) {
 	return s.describedTokenizer()
 }
 
-// notes tells of a token before each text that only the metadata asks for; one
+// notes tells why ternary weights are imported as floats, and of a token before each text that only the metadata asks for; one
 // that a tokenizer.json asks for is told of by [Model.noteAround].
 func (s *ggufSource) notes(otherTokenizer bool) []string {
+	notes := s.aroundNotes(otherTokenizer)
+	if s.floatNote != "" {
+		notes = append(notes, s.floatNote)
+	}
+	return notes
+}
+
+func (s *ggufSource) aroundNotes(otherTokenizer bool) []string {
 	begins, err := s.Bool("tokenizer.ggml.add_bos_token")
 	if err != nil || !begins || otherTokenizer || s.Has(huggingFaceKey) {
 		return nil
@@ -137,10 +149,11 @@ func (s *ggufSource) describedTokenizer() (*data.Tokenizer, error) {
 		return nil, err
 	}
 	pre, _ := s.String(preKey)
-	if kind != "gpt2" || pre != "gpt-2" {
-		return nil, fmt.Errorf("keys %s and %s: the tokenizer %q with the split %q is not supported, only gpt2 with gpt-2: give the model's tokenizer.json with -tokenizer", modelKey, preKey, kind, pre)
+	split, whole, ok := export.GGUFSplit(pre)
+	if kind != "gpt2" || !ok {
+		return nil, fmt.Errorf("keys %s and %s: the tokenizer %q with the split %q is not supported, only gpt2 with gpt-2, llama-bpe, smaug-bpe, qwen2 or smollm: give the model's tokenizer.json with -tokenizer", modelKey, preKey, kind, pre)
 	}
-	parts := data.ByteLevel{Split: data.SplitWords}
+	parts := data.ByteLevel{Split: split, WholeWords: whole}
 	if parts.Tokens, err = s.Strings("tokenizer.ggml.tokens"); err != nil {
 		return nil, err
 	}
@@ -153,9 +166,9 @@ func (s *ggufSource) describedTokenizer() (*data.Tokenizer, error) {
 	if len(types) != len(parts.Tokens) {
 		return nil, fmt.Errorf("key tokenizer.ggml.token_type: %d types for %d tokens", len(types), len(parts.Tokens))
 	}
-	parts.Special = make([]bool, len(types))
+	parts.Special, parts.Added = make([]bool, len(types)), make([]bool, len(types))
 	for id, t := range types {
-		parts.Special[id] = specialTypes[t]
+		parts.Special[id], parts.Added[id] = specialTypes[t], t == addedType
 	}
 	return data.NewByteLevel(parts)
 }

@@ -3,16 +3,18 @@ package convert
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"trefoil/arch"
 	"trefoil/data"
 	"trefoil/export"
+	"trefoil/internal/kernel"
 	"trefoil/internal/names"
+	"trefoil/internal/regularfile"
 	"trefoil/internal/safetensors"
 )
 
@@ -26,7 +28,7 @@ type huggingFace struct {
 
 func openHuggingFace(dir, tokenizer string) (*Model, error) {
 	path := filepath.Join(dir, "config.json")
-	text, err := readSmall(path)
+	text, err := regularfile.Read(path, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(export.Folder(dir).Config()); err == nil {
 			return nil, fmt.Errorf("%s is the folder of a run, which needs no import: give it to cmd/export, or to cmd/train -from", dir)
@@ -40,7 +42,10 @@ func openHuggingFace(dir, tokenizer string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m := &Model{Ternary: c.Quantization != nil}
+	if err := c.arch().Validate(); err != nil {
+		return nil, fmt.Errorf("%s: %s", path, hfFields.Replace(err.Error()))
+	}
+	m := &Model{Path: dir, Ternary: c.Quantization != nil}
 	if tokenizer == "" {
 		tokenizer = filepath.Join(dir, "tokenizer.json")
 		if _, err := os.Stat(tokenizer); err != nil {
@@ -55,38 +60,44 @@ func openHuggingFace(dir, tokenizer string) (*Model, error) {
 		return nil, err
 	}
 	source := &huggingFace{files, c.Quantization}
-	m.source = source
-	if m.Arch, err = source.arch(c); err == nil {
+	m.source, m.Arch = source, c.arch()
+	if err = source.findHead(m, c); err == nil {
 		err = source.check(m)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), files.Close())
+		return nil, errors.Join(err, files.Close())
 	}
 	return m, nil
 }
 
-// readSmall reads a file that is not large.
-func readSmall(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// findHead tells whether the head is a matrix of its own: if the config says
+// so, or says nothing and there is one, or if it is not the embedding. The last
+// is what transformers does since release 5, with a warning.
+func (h *huggingFace) findHead(m *Model, c hfConfig) error {
+	head, embedding := names.HuggingFace.Of(arch.HeadName), names.HuggingFace.Of(arch.EmbeddingName)
+	if m.Arch.UntiedHead || !h.Has(head) {
+		return nil
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err == nil && len(b) > maxConfig {
-		err = fmt.Errorf("%s has more than %d bytes: this is no config.json", path, maxConfig)
+	if c.TiedHead == nil {
+		m.Arch.UntiedHead = true
+		return nil
 	}
-	return b, err
+	same, err := h.equal(head, embedding)
+	if err == nil && !same {
+		m.Arch.UntiedHead = true
+		m.Notes = append(m.Notes, fmt.Sprintf("config.json ties the head to the embedding (tie_word_embeddings), but %s differs from %s: it is kept as a head of its own", head, embedding))
+	}
+	return err
 }
 
-// arch completes the architecture with what the tensors tell: whether the head
-// is a matrix of its own.
-func (h *huggingFace) arch(c hfConfig) (arch.Config, error) {
-	a := c.arch()
-	if !a.UntiedHead && c.TiedHead == nil {
-		a.UntiedHead = h.Has(names.HuggingFace.Of(arch.HeadName))
+// equal reports whether two tensors have the same elements.
+func (h *huggingFace) equal(a, b string) (bool, error) {
+	x, err := h.Float32(a)
+	if err != nil {
+		return false, err
 	}
-	return a, a.Validate()
+	y, err := h.Float32(b)
+	return slices.Equal(x, y), err
 }
 
 // check compares the names and shapes of all tensors with the architecture.
@@ -96,13 +107,9 @@ func (h *huggingFace) check(m *Model) error {
 			return err
 		}
 	}
-	tensors, err := h.Tensors()
-	if err != nil {
-		return err
-	}
 	known := wanted(names.HuggingFace, m.Arch)
 	var others []string
-	for _, t := range tensors {
+	for _, t := range h.Tensors() {
 		switch {
 		case known[t.Name],
 			strings.HasSuffix(t.Name, "rotary_emb.inv_freq"),                    // follows from the config
@@ -118,7 +125,10 @@ func (h *huggingFace) check(m *Model) error {
 		}
 		others = append(others, t.Name)
 	}
-	return unknown(others)
+	if err := unknown(others); err != nil {
+		return fmt.Errorf("%s: %w", m.Path, err)
+	}
+	return nil
 }
 
 // checkShape checks a parameter's shape; that of packed codes has a quarter of
@@ -134,7 +144,8 @@ func (h *huggingFace) checkShape(p arch.Parameter) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("tensor %s: shape is %v, but config.json asks for %v", name, shape, p.Shape)
+	_, path, err := h.Find(name)
+	return errors.Join(fmt.Errorf("%s: tensor %s: shape is %v, but config.json asks for %v", path, name, shape, p.Shape), err)
 }
 
 // rowsPerByte is how many codes of a column a byte holds.
@@ -164,7 +175,7 @@ func (h *huggingFace) weights(p arch.Parameter) ([]float32, error) {
 			return nil, err
 		}
 		if w, err = unpack(b, p.Shape[0], p.Shape[1]); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", name, err)
+			return nil, h.inTensor(name, err)
 		}
 	} else if w, err = h.Float32(name, p.Shape...); err != nil {
 		return nil, err
@@ -172,8 +183,33 @@ func (h *huggingFace) weights(p arch.Parameter) ([]float32, error) {
 	for i := range w {
 		w[i] *= scale
 	}
-	w, _ = learnable(w)
+	w, ok := learnable(w)
+	if !ok {
+		return nil, h.inTensor(name, errors.New("its elements are not -1, 0 and 1 times one number, and quantization_config says that they are ternary (offline): rounding them would change the model"))
+	}
 	return w, nil
+}
+
+// inTensor adds the file, the tensor and its place to an error.
+func (h *huggingFace) inTensor(name string, err error) error {
+	t, path, missing := h.Find(name)
+	return errors.Join(fmt.Errorf("%s: tensor %s, at byte %d: %w", path, name, t.Offset, err), missing)
+}
+
+// nonFinite returns an error that names the first element of a parameter that
+// is NaN or infinite.
+func (h *huggingFace) nonFinite(p arch.Parameter) error {
+	name := names.HuggingFace.Of(p.Name)
+	t, _, err := h.Find(name)
+	if err != nil {
+		return err
+	}
+	w, err := h.Float32(name)
+	if err != nil { // codes, whose scale is at fault
+		return h.inTensor(names.Sibling(name, "weight_scale"), errors.New("codes times this scale are not finite"))
+	}
+	i := max(0, kernel.FirstNonFinite(w))
+	return h.inTensor(name, fmt.Errorf("element %d, at byte %d, is %v", i, t.Offset+int64(i*t.DType.Bytes()), w[i]))
 }
 
 // scale returns what the codes of a layer are multiplied by: AutoBitLinear
@@ -185,7 +221,7 @@ func (h *huggingFace) scale(name string) (float32, error) {
 		return 0, err
 	}
 	if !(s[0] > 0) {
-		return 0, fmt.Errorf("tensor %s: %v is not a scale above 0", name, s[0])
+		return 0, h.inTensor(name, fmt.Errorf("%v is not a scale above 0", s[0]))
 	}
 	if h.quantized.LinearClass != autoBitLinear {
 		return 1 / s[0], nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -58,13 +59,12 @@ const (
 var ErrExists = errors.New("the folder holds a run already: choose another one")
 
 // Write writes the model as a run folder: the configuration, the tokenizer,
-// windows of text and one checkpoint, tensor by tensor.
-func (m *Model) Write(ctx context.Context, dir string, o Options) error {
+// windows of text and one checkpoint, tensor by tensor. If it fails, what it
+// wrote is removed.
+func (m *Model) Write(ctx context.Context, dir string, o Options) (err error) {
 	folder := export.Folder(dir)
-	for _, path := range []string{folder.Config(), folder.Last()} {
-		if _, err := os.Stat(path); err == nil {
-			return fmt.Errorf("%s: %w", dir, ErrExists)
-		}
+	if err := m.checkFolder(dir); err != nil {
+		return err
 	}
 	// A failed import may have left a tokenizer.json, but only the model's.
 	if there, err := os.ReadFile(folder.Tokenizer()); err == nil && !bytes.Equal(there, m.Tokenizer.JSON()) {
@@ -74,9 +74,15 @@ func (m *Model) Write(ctx context.Context, dir string, o Options) error {
 	if err != nil {
 		return err
 	}
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(folder.Checkpoints(), 0o777); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo(folder, missing != nil))
+		}
+	}()
 	err = atomicfile.Write(folder.Tokenizer(), func(w io.Writer) error {
 		_, err := w.Write(m.Tokenizer.JSON())
 		return err
@@ -93,6 +99,43 @@ func (m *Model) Write(ctx context.Context, dir string, o Options) error {
 		return err
 	}
 	return c.Write(folder.Config()) // the last, for it makes the folder a run
+}
+
+// checkFolder refuses a folder with a run, with files by the names of those of
+// a run, and that of the model itself.
+func (m *Model) checkFolder(dir string) error {
+	folder := export.Folder(dir)
+	for _, path := range []string{folder.Config(), folder.Last()} {
+		if _, err := os.Stat(path); err == nil {
+			return fmt.Errorf("%s: %w", dir, ErrExists)
+		}
+	}
+	if target, err := os.Stat(dir); err == nil {
+		if source, err := os.Stat(m.Path); err == nil && os.SameFile(source, target) {
+			return fmt.Errorf("%s is the folder of the model: choose another one for the run with -o", dir)
+		}
+	}
+	for _, path := range []string{folder.Tokenizer(), folder.Evaluation(), folder.Checkpoints()} {
+		if _, err := os.Stat(path); err == nil {
+			return fmt.Errorf("%s is there already: choose another folder for the run with -o, or delete it", path)
+		}
+	}
+	return nil
+}
+
+// undo removes the files of an import that failed, and the folder if it made
+// that.
+func undo(folder export.Folder, made bool) error {
+	errs := []error{os.RemoveAll(folder.Checkpoints())}
+	for _, path := range []string{folder.Config(), folder.Tokenizer(), folder.Evaluation()} {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	if made {
+		errs = append(errs, os.Remove(string(folder)))
+	}
+	return errors.Join(errs...)
 }
 
 // config is the configuration of a run that ended with the model.
@@ -177,8 +220,8 @@ func (m *Model) finite(p arch.Parameter) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := kernel.FirstNonFinite(w); i >= 0 {
-		return nil, fmt.Errorf("%s: tensor %s: element %d is %v", m.Path, p.Name, i, w[i])
+	if kernel.FirstNonFinite(w) >= 0 {
+		return nil, m.source.nonFinite(p)
 	}
 	return w, nil
 }

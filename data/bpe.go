@@ -21,6 +21,7 @@ func (p pair) right() int32 { return int32(uint32(p)) }
 
 // bpeCoder is byte-level BPE (Sennrich et al. 2016, Radford et al. 2019).
 type bpeCoder struct {
+	split   splitter
 	bytes   [256]int32       // id of each byte, -1 if the vocabulary lacks it
 	partial bool             // the vocabulary lacks some byte
 	merges  map[pair]merge   //
@@ -35,7 +36,7 @@ func (b *bpeCoder) encode(dst []int32, text []byte) ([]int32, error) {
 	}
 	defer b.caches.Put(cache)
 	for start := 0; start < len(text); {
-		end := wordEnd(text, start)
+		end := b.split.end(text, start)
 		dst = b.encodeWord(dst, text, start, end, cache)
 		start = end
 	}

@@ -40,7 +40,7 @@ func naiveMerge(b *bpeCoder, word []byte) (ids []int32, overlap bool) {
 func TestMergingEqualsNaive(t *testing.T) {
 	text := append(mixedText(t), goText(t, 200<<10)...)
 	b := trained(t, text, 3000).coder.(*bpeCoder)
-	words := wordsIn(text)
+	words := wordsIn(SplitWords, text)
 	random := rand.New(rand.NewPCG(5, 5))
 	for range 200 { // long words, and bytes that make no sense
 		start, n := random.IntN(len(text)-300), random.IntN(300)
@@ -143,7 +143,7 @@ func TestIDsEqualLibraryModel(t *testing.T) {
 	tok := trained(t, text, 4096)
 	b, model := tok.coder.(*bpeCoder), libraryModel(t, tok)
 	seen, equal, overlaps := map[string][]int32{}, 0, 0
-	for _, word := range wordsIn(text) {
+	for _, word := range wordsIn(SplitWords, text) {
 		if _, ok := seen[word]; ok {
 			continue
 		}
@@ -167,7 +167,7 @@ func TestIDsEqualLibraryModel(t *testing.T) {
 		t.Errorf("%d words are equal, %d are not", equal, overlaps)
 	}
 	var whole []int32
-	for _, word := range wordsIn(text) {
+	for _, word := range wordsIn(SplitWords, text) {
 		whole = append(whole, seen[word]...)
 	}
 	checkIDs(t, tok, text, whole)
@@ -223,7 +223,7 @@ func TestIDsEqualLibraryPipeline(t *testing.T) {
 
 // overlapping tells whether equal pairs overlap in a word of a line.
 func overlapping(tok *Tokenizer, line []byte) bool {
-	return slices.ContainsFunc(wordsIn(line), func(word string) bool {
+	return slices.ContainsFunc(wordsIn(SplitWords, line), func(word string) bool {
 		_, overlap := naiveMerge(tok.coder.(*bpeCoder), []byte(word))
 		return overlap
 	})

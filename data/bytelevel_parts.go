@@ -12,6 +12,9 @@ type Split string
 
 const (
 	SplitWords      Split = "words"      // the regular expression of GPT-2
+	SplitLlama3     Split = "llama 3"    // that of Llama 3: numbers of up to three digits, one mark before letters
+	SplitQwen2      Split = "qwen 2"     // that of Qwen 2: as Llama 3's, each digit by itself
+	SplitDigits     Split = "digits"     // each digit by itself, then GPT-2's: SmolLM
 	SplitNothing    Split = "nothing"    // each byte is a token: there are no merges
 	SplitCharacters Split = "characters" // each character is a token: there are no merges
 )
@@ -24,10 +27,12 @@ type ByteLevel struct {
 	// token has.
 	Tokens  []string
 	Special []bool   // tokens that no text gives
+	Added   []bool   // tokens that are found in a text before it is split
 	Merges  []string // "left right", by rank
 	Split   Split
 	// WholeWords takes a word that is a token as it is, without merges.
 	WholeWords bool
+	NFC        bool // characters are composed (Unicode's form C) before
 }
 
 // ByteLevel takes the tokenizer apart. Tokenizers of other kinds, or with
@@ -39,18 +44,17 @@ func (t *Tokenizer) ByteLevel() (ByteLevel, error) {
 	}
 	split, model, reason := byteLevelOf(file)
 	if reason != "" {
-		return ByteLevel{}, fmt.Errorf("the tokenizer is not byte-level BPE with the split of GPT-2: %s", reason)
+		return ByteLevel{}, fmt.Errorf("the tokenizer is not byte-level BPE with the split of GPT-2, Llama 3, Qwen 2 or SmolLM: %s", reason)
 	}
 	b := ByteLevel{
-		Tokens: make([]string, t.Vocab()), Special: slices.Clone(t.special),
-		Split:      map[splitKind]Split{wordSplit: SplitWords, noSplit: SplitNothing, charSplit: SplitCharacters}[split],
-		WholeWords: model.IgnoreMerges,
+		Tokens: make([]string, t.Vocab()), Special: slices.Clone(t.special), Added: make([]bool, t.Vocab()),
+		Split: split, WholeWords: model.IgnoreMerges, NFC: !isNull(file.Normalizer),
 	}
 	for token, id := range model.Vocab {
 		b.Tokens[id] = token
 	}
 	for _, a := range file.AddedTokens {
-		b.Tokens[a.ID] = a.Content
+		b.Tokens[a.ID], b.Added[a.ID] = a.Content, !a.Special
 	}
 	for _, m := range model.Merges {
 		line, err := mergeLine(m)
@@ -73,12 +77,15 @@ func mergeLine(text json.RawMessage) (string, error) {
 	return line, err
 }
 
-// NewByteLevel puts a tokenizer with the split of GPT-2 together.
+// NewByteLevel puts a tokenizer together. Added may be nil.
 func NewByteLevel(b ByteLevel) (*Tokenizer, error) {
-	if b.Split != SplitWords || len(b.Special) != len(b.Tokens) {
-		return nil, fmt.Errorf("tokenizer: split %q of %d tokens, %d marks of special ones: want the split %q and as many marks as tokens", b.Split, len(b.Tokens), len(b.Special), SplitWords)
+	if _, ok := splitters[b.Split]; !ok || len(b.Special) != len(b.Tokens) || b.Added != nil && len(b.Added) != len(b.Tokens) {
+		return nil, fmt.Errorf("tokenizer: split %q of %d tokens, %d marks of special ones, %d of added ones: want a split into words and as many marks as tokens", b.Split, len(b.Tokens), len(b.Special), len(b.Added))
 	}
-	file := tokenizerJSON{Version: "1.0", AddedTokens: []addedToken{}, PreTokenizer: byteLevel(true), Decoder: byteLevel(true)}
+	file := tokenizerJSON{Version: "1.0", AddedTokens: []addedToken{}, PreTokenizer: b.Split.preTokenizer(), Decoder: byteLevel(true)}
+	if b.NFC {
+		file.Normalizer = &step{Type: "NFC"}
+	}
 	file.Model = modelJSON{Type: "BPE", IgnoreMerges: b.WholeWords, Vocab: b.Tokens, Merges: append([]string{}, b.Merges...)}
 	seen := map[string]bool{}
 	for id, token := range b.Tokens {
@@ -86,8 +93,8 @@ func NewByteLevel(b ByteLevel) (*Tokenizer, error) {
 			return nil, fmt.Errorf("tokenizer: token %q is listed twice, once with id %d", token, id)
 		}
 		seen[token] = true
-		if b.Special[id] {
-			file.AddedTokens = append(file.AddedTokens, addedToken{ID: int64(id), Content: token, Special: true})
+		if b.Special[id] || b.Added != nil && b.Added[id] {
+			file.AddedTokens = append(file.AddedTokens, addedToken{ID: int64(id), Content: token, Special: b.Special[id]})
 		}
 	}
 	return file.tokenizer()

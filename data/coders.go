@@ -58,4 +58,4 @@ func missingCharacter(text []byte, r rune) error {
 
 func (c *charCoder) cut(text []byte) int { return runeCut(text) }
 
-func (b *bpeCoder) cut(text []byte) int { return wordCut(text) }
+func (b *bpeCoder) cut(text []byte) int { return b.split.cut(text) }

@@ -59,6 +59,76 @@ func newLibraryTokenizer(text []byte, file tokenizerFile) (*Tokenizer, error) {
 	return t, nil
 }
 
+// libraryFault tells what of a tokenizer.json the sugarme/tokenizer library does
+// otherwise than Hugging Face's, or takes forever for; "" if nothing is known. What is
+// let through gave Hugging Face's ids on English and on source code.
+func libraryFault(file tokenizerFile) string {
+	var model struct {
+		Type         string `json:"type"`
+		ByteFallback bool   `json:"byte_fallback"`
+	}
+	if err := json.Unmarshal(file.Model, &model); err != nil {
+		return "its model is of another form: " + err.Error()
+	}
+	var around struct{ Normalizer, PreTokenizer librarySteps }
+	err := errors.Join(unmarshal(file.Normalizer, &around.Normalizer), unmarshal(file.PreTokenizer, &around.PreTokenizer))
+	if err != nil {
+		return "its normalizer or pre_tokenizer is of another form: " + err.Error()
+	}
+	switch {
+	case model.ByteFallback:
+		return "it writes characters that it lacks as bytes (byte_fallback), which the tokenizer library does not"
+	case model.Type == "BPE":
+		return "the tokenizer library gives other ids for BPE that is not byte-level"
+	}
+	for _, name := range around.Normalizer.names() {
+		if !slices.Contains([]string{"BertNormalizer", "Lowercase", "StripAccents", "NFC", "NFD", "NFKC"}, name) {
+			return "the tokenizer library does not do its normalizer " + name + " rightly"
+		}
+	}
+	steps := around.PreTokenizer.names()
+	splits := []string{"BertPreTokenizer", "WhitespaceSplit"}
+	if model.Type != "Unigram" {
+		splits = append(splits, "Whitespace")
+	}
+	for i, name := range steps {
+		if !slices.Contains(splits, name) && (i == 0 || name != "Punctuation") {
+			return "the tokenizer library does not do the pre_tokenizer " + name + " of " + model.Type + " rightly"
+		}
+	}
+	if len(steps) == 0 {
+		return "without a pre_tokenizer the tokenizer library takes forever for a text"
+	}
+	return ""
+}
+
+// unmarshal reads a part of a tokenizer.json that may be missing.
+func unmarshal(text json.RawMessage, v any) error {
+	if isNull(text) {
+		return nil
+	}
+	return json.Unmarshal(text, v)
+}
+
+// librarySteps is a normalizer or a pre-tokenizer that may be a sequence of them.
+type librarySteps struct {
+	Type          string         `json:"type"`
+	Normalizers   []librarySteps `json:"normalizers"`
+	PreTokenizers []librarySteps `json:"pretokenizers"`
+}
+
+// names lists the types of all steps.
+func (s librarySteps) names() []string {
+	if s.Type != "Sequence" {
+		return strings.Fields(s.Type)
+	}
+	var list []string
+	for _, step := range append(s.Normalizers, s.PreTokenizers...) {
+		list = append(list, step.names()...)
+	}
+	return list
+}
+
 // loadLibrary reads the reduced file with the library, and the table of tokens from it.
 func loadLibrary(text, reduced []byte, added []addedToken) (*Tokenizer, *tokenizer.Tokenizer, error) {
 	var library *tokenizer.Tokenizer

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -34,13 +35,14 @@ type bpeFile struct {
 	Merges       []json.RawMessage `json:"merges"`
 }
 
-// ParseTokenizer reads a Hugging Face tokenizer.json. Byte-level BPE with the split of
-// GPT-2, and the files of [Tokenizer.JSON], give exactly the ids of Hugging Face's
-// library for text without the names of special tokens. Other tokenizers (WordPiece,
-// Unigram, other splits and normalizers) are left to the sugarme/tokenizer library: they
-// are slow (less than 1 MB a second), their ids are as good as that library, and
-// [Tokenizer.TokenBytes] counts the bytes of the token as it stands in the vocabulary. That
-// library ends the process on some files that are not sound, so load only trusted ones.
+// ParseTokenizer reads a Hugging Face tokenizer.json. Byte-level BPE with one of the
+// splits of [Split] gives exactly the ids of Hugging Face's library, for text without the
+// names of special tokens. Of the others, WordPiece, WordLevel and Unigram are left to the
+// sugarme/tokenizer library, with the pre-tokenizers and normalizers that it does as
+// Hugging Face does on usual text (see [libraryFault]); on rare characters their ids can
+// differ. They are slow (less than 1 MB a second), and [Tokenizer.TokenBytes] counts the
+// bytes of the token as it stands in the vocabulary. That library ends the process on some
+// files that are not sound, so load only trusted ones. The rest is refused with the reason.
 func ParseTokenizer(text []byte) (*Tokenizer, error) {
 	var file tokenizerFile
 	if err := parseJSON(text, &file); err != nil {
@@ -53,9 +55,12 @@ func ParseTokenizer(text []byte) (*Tokenizer, error) {
 	if reason == "" {
 		return parseByteLevel(text, file, model, split)
 	}
+	if fault := libraryFault(file); fault != "" {
+		return nil, fmt.Errorf("the tokenizer is not supported: %s (nor is it byte-level BPE with the split of GPT-2, Llama 3, Qwen 2 or SmolLM: %s)", fault, reason)
+	}
 	t, err := newLibraryTokenizer(text, file)
 	if err != nil {
-		return nil, fmt.Errorf("it is not byte-level BPE with the split of GPT-2 (%s), and the tokenizer library cannot read it either: %w", reason, err)
+		return nil, fmt.Errorf("it is not byte-level BPE (%s), and the tokenizer library cannot read it either: %w", reason, err)
 	}
 	return t, nil
 }
@@ -80,59 +85,102 @@ func parseJSON(text []byte, v any) error {
 }
 
 // byteLevelOf reads a byte-level tokenizer, or tells why the file is none.
-func byteLevelOf(file tokenizerFile) (split splitKind, model bpeFile, reason string) {
-	if split, reason = splitOf(file); reason == "" {
+func byteLevelOf(file tokenizerFile) (split Split, model bpeFile, reason string) {
+	if split, reason = splitOf(file.PreTokenizer); reason == "" {
 		model, reason = bpeOf(file.Model, split)
+	}
+	if reason == "" {
+		reason = aroundSplit(file, split)
 	}
 	return split, model, reason
 }
 
-// splitKind says what a byte-level tokenizer does to text before its merges.
-type splitKind int
+// aroundSplit tells what a file does before its split that is not supported. It may
+// compose characters (NFC, as Qwen 2 does) and look for added tokens in the text.
+func aroundSplit(file tokenizerFile, split Split) string {
+	nfc := false
+	if !isNull(file.Normalizer) {
+		var n struct {
+			Type string `json:"type"`
+		}
+		if json.Unmarshal(file.Normalizer, &n) != nil || n.Type != "NFC" {
+			return fmt.Sprintf("its normalizer is %.60q", file.Normalizer)
+		}
+		nfc = true
+	}
+	sought := 0
+	for _, a := range file.AddedTokens {
+		switch {
+		case a.Special:
+			continue
+		case split == SplitNothing || split == SplitCharacters:
+			return fmt.Sprintf("its added token %q is looked for in text", a.Content)
+		case a.SingleWord || a.LStrip || a.RStrip || nfc && a.Normalized:
+			return fmt.Sprintf("its added token %q depends on the text around it", a.Content)
+		case a.Content == "" || strings.ContainsFunc(a.Content, unicode.IsSpace):
+			return fmt.Sprintf("its added token %q has white space", a.Content)
+		}
+		if sought++; sought > maxSought {
+			return fmt.Sprintf("it looks for more than %d added tokens in text", maxSought)
+		}
+	}
+	if nfc && (split == SplitNothing || split == SplitCharacters) {
+		return "it has a normalizer"
+	}
+	return ""
+}
 
-const (
-	wordSplit splitKind = iota // the split of GPT-2
-	noSplit
-	charSplit
-)
+// maxSought is the most added tokens that are looked for in text.
+const maxSought = 4096
 
 // splitOf tells the split of a byte-level tokenizer, or why the file is none.
-func splitOf(file tokenizerFile) (split splitKind, reason string) {
-	if !isNull(file.Normalizer) {
-		return 0, "it has a normalizer"
-	}
-	for _, a := range file.AddedTokens {
-		if !a.Special {
-			return 0, fmt.Sprintf("its added token %q is looked for in text", a.Content)
-		}
-	}
+func splitOf(preTokenizer json.RawMessage) (split Split, reason string) {
 	var s step
-	if json.Unmarshal(file.PreTokenizer, &s) != nil {
-		return 0, "its pre_tokenizer is of another form"
+	if json.Unmarshal(preTokenizer, &s) != nil {
+		return "", "its pre_tokenizer is of another form"
 	}
+	split = SplitWords
 	if s.Type == "Sequence" && len(s.Steps) == 2 {
-		first := s.Steps[0]
-		if first.Type != "Split" || first.Pattern["Regex"] != anyCharacter || first.Behavior != "Isolated" {
-			return 0, "it has another split"
+		if split = firstStep(s.Steps[0]); split == "" {
+			return "", "it has another split"
 		}
-		split, s = charSplit, s.Steps[1]
+		s = s.Steps[1]
 	}
 	useRegex := s.UseRegex == nil || *s.UseRegex
 	switch {
 	case s.Type != "ByteLevel":
-		return 0, fmt.Sprintf("its pre_tokenizer is %q", s.Type)
+		return "", fmt.Sprintf("its pre_tokenizer is %q", s.Type)
 	case s.AddPrefixSpace == nil || *s.AddPrefixSpace:
-		return 0, "it puts a space before text"
-	case split == charSplit && useRegex:
-		return 0, "it has another split"
-	case !useRegex && split != charSplit:
-		split = noSplit
+		return "", "it puts a space before text"
+	case split == SplitWords && !useRegex:
+		return SplitNothing, ""
+	case useRegex != (split == SplitWords || split == SplitDigits):
+		return "", "it has another split"
 	}
 	return split, ""
 }
 
+// firstStep tells the split by what comes before ByteLevel, "" if it is another.
+func firstStep(s step) Split {
+	switch {
+	case s.Type == "Digits" && s.Individual != nil && *s.Individual:
+		return SplitDigits
+	case s.Type != "Split" || s.Behavior != "Isolated" || s.Invert != nil && *s.Invert:
+		return ""
+	}
+	switch s.Pattern["Regex"] {
+	case anyCharacter:
+		return SplitCharacters
+	case llama3Pattern:
+		return SplitLlama3
+	case qwen2Pattern:
+		return SplitQwen2
+	}
+	return ""
+}
+
 // bpeOf reads a BPE model, or tells why it is none that goes with the split.
-func bpeOf(text json.RawMessage, split splitKind) (model bpeFile, reason string) {
+func bpeOf(text json.RawMessage, split Split) (model bpeFile, reason string) {
 	if err := parseJSON(text, &model); err != nil {
 		return model, "its model: " + err.Error()
 	}
@@ -143,28 +191,33 @@ func bpeOf(text json.RawMessage, split splitKind) (model bpeFile, reason string)
 		reason = "it has dropout"
 	case model.Prefix != "" || model.Suffix != "":
 		reason = "it marks the parts of words"
-	case split != wordSplit && len(model.Merges) > 0:
+	case (split == SplitNothing || split == SplitCharacters) && len(model.Merges) > 0:
 		reason = "it merges without splitting into words"
-	case split == charSplit && !model.IgnoreMerges:
+	case model.ByteFallback:
+		reason = "it has byte_fallback"
+	case split == SplitCharacters && !model.IgnoreMerges:
 		reason = "it splits characters into bytes"
 	}
 	return model, reason
 }
 
 // parseByteLevel builds the tokenizer of a file that [byteLevelOf] accepts.
-func parseByteLevel(text []byte, file tokenizerFile, model bpeFile, split splitKind) (*Tokenizer, error) {
+func parseByteLevel(text []byte, file tokenizerFile, model bpeFile, split Split) (*Tokenizer, error) {
 	t := &Tokenizer{json: slices.Clone(text)}
 	if err := t.setTokens(model.Vocab, file.AddedTokens); err != nil {
 		return nil, err
 	}
 	var err error
 	switch split {
-	case wordSplit:
-		t.coder, err = newBPECoder(t, model)
-	case noSplit:
+	case SplitNothing:
 		t.coder = &byteCoder{ids: byteIDs(t)}
-	case charSplit:
+	case SplitCharacters:
 		t.coder, err = newCharCoder(t)
+	default:
+		var b *bpeCoder
+		if b, err = newBPECoder(t, model, splitters[split]); err == nil {
+			t.coder = around(b, file)
+		}
 	}
 	return t, err
 }
@@ -214,10 +267,11 @@ var endNames = []string{EndOfText, "<|end_of_text|>", "</s>", "<eos>", "[SEP]"}
 func (t *Tokenizer) setSpecial(added []addedToken) {
 	rank := len(endNames)
 	for _, a := range added {
+		t.tokens[a.ID] = a.Content
 		if !a.Special {
 			continue
 		}
-		t.special[a.ID], t.tokens[a.ID] = true, a.Content
+		t.special[a.ID] = true
 		if i := slices.Index(endNames, a.Content); i >= 0 && i < rank {
 			rank, t.end = i, int32(a.ID)
 		}
@@ -259,8 +313,8 @@ func newCharCoder(t *Tokenizer) (*charCoder, error) {
 	return c, nil
 }
 
-func newBPECoder(t *Tokenizer, model bpeFile) (*bpeCoder, error) {
-	b := &bpeCoder{bytes: byteIDs(t), merges: make(map[pair]merge, len(model.Merges))}
+func newBPECoder(t *Tokenizer, model bpeFile, split splitter) (*bpeCoder, error) {
+	b := &bpeCoder{split: split, bytes: byteIDs(t), merges: make(map[pair]merge, len(model.Merges))}
 	b.partial = slices.Contains(b.bytes[:], -1)
 	for rank, text := range model.Merges {
 		p, id, err := parseMerge(text, model.Vocab)

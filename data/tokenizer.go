@@ -3,7 +3,8 @@ package data
 import (
 	"crypto/sha256"
 	"fmt"
-	"os"
+
+	"trefoil/internal/regularfile"
 )
 
 // EndOfText is the special token after each document of a corpus that has more
@@ -86,14 +87,7 @@ func (t *Tokenizer) hash() [sha256.Size]byte { return sha256.Sum256(t.json) }
 
 // LoadTokenizer reads the tokenizer.json at path: see [ParseTokenizer].
 func LoadTokenizer(path string) (*Tokenizer, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: give the path of a tokenizer.json", err)
-	}
-	if info.Size() > maxTokenizerJSON {
-		return nil, fmt.Errorf("%s has %d bytes: a tokenizer.json has at most %d", path, info.Size(), maxTokenizerJSON)
-	}
-	text, err := os.ReadFile(path)
+	text, err := regularfile.Read(path, maxTokenizerJSON)
 	if err != nil {
 		return nil, fmt.Errorf("%w: give the path of a tokenizer.json", err)
 	}

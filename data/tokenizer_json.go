@@ -19,7 +19,7 @@ type tokenizerJSON struct {
 	Truncation    *struct{}    `json:"truncation"`
 	Padding       *struct{}    `json:"padding"`
 	AddedTokens   []addedToken `json:"added_tokens"`
-	Normalizer    *struct{}    `json:"normalizer"`
+	Normalizer    *step        `json:"normalizer"`
 	PreTokenizer  step         `json:"pre_tokenizer"`
 	PostProcessor *struct{}    `json:"post_processor"`
 	Decoder       step         `json:"decoder"`
@@ -36,7 +36,8 @@ type addedToken struct {
 	Special    bool   `json:"special"`
 }
 
-// step is a pre-tokenizer or a decoder: ByteLevel, Split or a Sequence of them.
+// step is a normalizer (NFC), a pre-tokenizer or a decoder: ByteLevel, Split, Digits or a
+// Sequence of them.
 type step struct {
 	Type           string            `json:"type"`
 	AddPrefixSpace *bool             `json:"add_prefix_space,omitempty"`
@@ -45,6 +46,7 @@ type step struct {
 	Pattern        map[string]string `json:"pattern,omitempty"`
 	Behavior       string            `json:"behavior,omitempty"`
 	Invert         *bool             `json:"invert,omitempty"`
+	Individual     *bool             `json:"individual_digits,omitempty"`
 	Steps          []step            `json:"pretokenizers,omitempty"`
 }
 
@@ -89,9 +91,28 @@ func byteLevel(useRegex bool) step {
 // anyCharacter matches one character, line ends included.
 const anyCharacter = `[\s\S]`
 
-func splitCharacters() step {
-	each := step{Type: "Split", Pattern: map[string]string{"Regex": anyCharacter}, Behavior: "Isolated", Invert: new(bool)}
+// isolated splits what matches a pattern off before ByteLevel.
+func isolated(pattern string) step {
+	each := step{Type: "Split", Pattern: map[string]string{"Regex": pattern}, Behavior: "Isolated", Invert: new(bool)}
 	return step{Type: "Sequence", Steps: []step{each, byteLevel(false)}}
+}
+
+// preTokenizer is the pre_tokenizer of a split.
+func (s Split) preTokenizer() step {
+	switch s {
+	case SplitNothing:
+		return byteLevel(false)
+	case SplitCharacters:
+		return isolated(anyCharacter)
+	case SplitLlama3:
+		return isolated(llama3Pattern)
+	case SplitQwen2:
+		return isolated(qwen2Pattern)
+	case SplitDigits:
+		individual := true
+		return step{Type: "Sequence", Steps: []step{{Type: "Digits", Individual: &individual}, byteLevel(true)}}
+	}
+	return byteLevel(true)
 }
 
 // newBPE is the tokenizer of a vocabulary from [trainBPE]. With end, the end of text
@@ -101,7 +122,7 @@ func newBPE(tokens []string, merges []pairMerge, end bool) (*Tokenizer, error) {
 	for _, m := range merges {
 		model.Merges = append(model.Merges, model.Vocab[m.pair.left()]+" "+model.Vocab[m.pair.right()])
 	}
-	return newTokenizer(byteLevel(true), model, end)
+	return newTokenizer(SplitWords, model, end)
 }
 
 // NewBytes is the tokenizer of single bytes: id = byte. With end, the end of text
@@ -111,7 +132,7 @@ func NewBytes(end bool) (*Tokenizer, error) {
 	for b := range tokens {
 		tokens[b] = string([]byte{byte(b)})
 	}
-	return newTokenizer(byteLevel(false), modelJSON{Vocab: byteLevelVocabulary(tokens)}, end)
+	return newTokenizer(SplitNothing, modelJSON{Vocab: byteLevelVocabulary(tokens)}, end)
 }
 
 // newChars is the tokenizer of single characters, by code point.
@@ -121,7 +142,7 @@ func newChars(characters map[rune]bool, end bool) (*Tokenizer, error) {
 		tokens = append(tokens, string(r))
 	}
 	slices.Sort(tokens) // UTF-8 sorts by code point
-	return newTokenizer(splitCharacters(), modelJSON{Vocab: byteLevelVocabulary(tokens), IgnoreMerges: true}, end)
+	return newTokenizer(SplitCharacters, modelJSON{Vocab: byteLevelVocabulary(tokens), IgnoreMerges: true}, end)
 }
 
 func byteLevelVocabulary(tokens []string) vocabulary {
@@ -133,8 +154,8 @@ func byteLevelVocabulary(tokens []string) vocabulary {
 }
 
 // newTokenizer writes a tokenizer.json and reads it: a tokenizer is what its file says.
-func newTokenizer(split step, model modelJSON, end bool) (*Tokenizer, error) {
-	file := tokenizerJSON{Version: "1.0", AddedTokens: []addedToken{}, PreTokenizer: split, Decoder: byteLevel(true), Model: model}
+func newTokenizer(split Split, model modelJSON, end bool) (*Tokenizer, error) {
+	file := tokenizerJSON{Version: "1.0", AddedTokens: []addedToken{}, PreTokenizer: split.preTokenizer(), Decoder: byteLevel(true), Model: model}
 	file.Model.Type = "BPE"
 	if file.Model.Merges == nil {
 		file.Model.Merges = []string{}

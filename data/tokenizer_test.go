@@ -162,14 +162,33 @@ func TestParseRefuses(t *testing.T) {
 		start + `"vocab":{"a":0},"merges":[7]}}`:                                                      "model.merges[0]",
 		start + `"vocab":{"a":0},"merges":[]},"added_tokens":[` + special("a", 1) + `]}`:              "among the added tokens",
 		start + `"vocab":{"a":0,"aa":1},"merges":["a a"]},"added_tokens":[` + special("aa", 1) + `]}`: "special token",
-		`{"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}`:                                        "unk_token",
-		`{"model":{"type":"Magic"}}`:                                                                  `"Magic" is not known`,
-		`{"model":{"type":"WordPiece","vocab":{"a":0},"unk_token":"[UNK]"}}`:                          "[UNK]",
+		library("", "BertPreTokenizer", `{"type":"WordPiece","vocab":{"a":0}}`):                       "unk_token",
+		library("", "BertPreTokenizer", `{"type":"Magic"}`):                                           `"Magic" is not known`,
+		library("", "BertPreTokenizer", `{"type":"WordPiece","vocab":{"a":0},"unk_token":"[UNK]"}`):   "[UNK]",
+		library("", "", `{"type":"BPE","vocab":{"a":0},"merges":[],"byte_fallback":true}`):            "byte_fallback",
+		library("", "BertPreTokenizer", `{"type":"BPE","vocab":{"a":0},"merges":[]}`):                 "other ids for BPE that is not byte-level",
+		library("Prepend", "BertPreTokenizer", `{"type":"WordPiece","vocab":{"a":0}}`):                "its normalizer Prepend",
+		library("", "Metaspace", `{"type":"Unigram","vocab":[["a",0]]}`):                              "the pre_tokenizer Metaspace of Unigram",
+		library("", "Whitespace", `{"type":"Unigram","vocab":[["a",0]]}`):                             "the pre_tokenizer Whitespace of Unigram",
+		library("", "Split", `{"type":"WordPiece","vocab":{"a":0}}`):                                  "the pre_tokenizer Split",
+		library("", "", `{"type":"Unigram","vocab":[["a",0]]}`):                                       "without a pre_tokenizer",
 	} {
 		if _, err := ParseTokenizer([]byte(file)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n\tgives %v, want %q", file, err, want)
 		}
 	}
+}
+
+// library is a file that is left to the library, with a normalizer and a
+// pre-tokenizer of so named types.
+func library(normalizer, preTokenizer, model string) string {
+	part := func(kind string) string {
+		if kind == "" {
+			return "null"
+		}
+		return `{"type":"` + kind + `"}`
+	}
+	return `{"normalizer":` + part(normalizer) + `,"pre_tokenizer":` + part(preTokenizer) + `,"model":` + model + `}`
 }
 
 func special(token string, id int) string {
@@ -209,10 +228,13 @@ func FuzzParseTokenizer(f *testing.F) {
 		}
 		f.Add(file)
 	}
+	f.Add([]byte(`{"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},{"type":"ByteLevel","add_prefix_space":false}]},` +
+		`"added_tokens":[{"id":3,"content":"a\u00e9","special":false}],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}`))
+	f.Add([]byte(library("Lowercase", "Metaspace", `{"type":"Unigram"}`)))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var parts tokenizerFile
 		if json.Unmarshal(file, &parts) == nil {
-			if _, _, reason := byteLevelOf(parts); reason != "" {
+			if _, _, reason := byteLevelOf(parts); reason != "" && libraryFault(parts) == "" {
 				checkModel(parts.Model) // what guards the library's parser, which may end the process
 				return
 			}
@@ -241,8 +263,8 @@ func TestErrorsNameFieldsOfTheFile(t *testing.T) {
 		`{"added_tokens":[3],"model":{}}`:            "not a tokenizer.json: byte 18: added_tokens is a number, which it cannot be",
 		`{"added_tokens":[{"id":"one"}],"model":{}}`: "added_tokens.id is a string, which it cannot be",
 		`{"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"model":{"type":"BPE","merges":5}}`: "merges is a number, which it cannot be",
-		`{"model":{"type":"WordPiece"}}`: "model.vocab: it is missing",
-		`{"model":`:                      "byte 9: unexpected end of JSON input",
+		`{"pre_tokenizer":{"type":"WhitespaceSplit"},"model":{"type":"WordPiece"}}`:                         "model.vocab: it is missing",
+		`{"model":`: "byte 9: unexpected end of JSON input",
 	} {
 		_, err := ParseTokenizer([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {

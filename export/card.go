@@ -31,7 +31,7 @@ tags:
 # {{.Name}}
 
 A language model of {{.Parameters}} parameters, {{if .Ternary}}{{.TernaryParameters}} of them ternary (BitNet b1.58),{{else}}float32,{{end}}
-trained with Trefoil.
+{{.Origin}} Trefoil.
 
 | | |
 |---|---|
@@ -64,6 +64,10 @@ func (r *Run) writeCard(w io.Writer, f Format) error {
 	for _, p := range linear(r.Model.Parameters()) {
 		ternary += p.Size()
 	}
+	origin := "trained with"
+	if r.State.Imported != "" {
+		origin = "imported into"
+	}
 	weights := floatWeights
 	switch {
 	case f == PackedHuggingFace:
@@ -72,7 +76,7 @@ func (r *Run) writeCard(w io.Writer, f Format) error {
 		weights = onlineWeights
 	}
 	return card.Execute(w, map[string]any{
-		"Name": r.Config.Name, "Parameters": command.Group(r.Model.ParameterCount()), "Ternary": r.ternary(),
+		"Name": r.Config.Name, "Parameters": command.Group(r.Model.ParameterCount()), "Ternary": r.ternary(), "Origin": origin,
 		"TernaryParameters": command.Group(ternary), "Rows": r.figures(), "Weights": weights,
 	})
 }

@@ -94,7 +94,7 @@ func (r *Run) writeGGUF(ctx context.Context, path string, o Options) (*Output, e
 	if err := r.ggufFits(t); err != nil {
 		return nil, err
 	}
-	keys, err := r.ggufKeys(t)
+	keys, note, err := r.ggufKeys(t)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +104,9 @@ func (r *Run) writeGGUF(ctx context.Context, path string, o Options) (*Output, e
 		return nil, err
 	}
 	out := &Output{Notes: r.ggufNotes(t)}
+	if note != "" {
+		out.Notes = append(out.Notes, note)
+	}
 	out.Files, err = files(path)
 	return out, err
 }
@@ -119,8 +122,8 @@ func (r *Run) ggufNotes(t gguf.Type) []string {
 	return notes
 }
 
-// ggufKeys returns the metadata.
-func (r *Run) ggufKeys(t gguf.Type) ([]gguf.KeyValue, error) {
+// ggufKeys returns the metadata, and what of the tokenizer readers leave out.
+func (r *Run) ggufKeys(t gguf.Type) (_ []gguf.KeyValue, note string, _ error) {
 	c, name := r.Model, r.ggufArchitecture()
 	keys := []gguf.KeyValue{
 		{Key: "general.architecture", Value: name},
@@ -146,8 +149,8 @@ func (r *Run) ggufKeys(t gguf.Type) ([]gguf.KeyValue, error) {
 	add("rope.freq_base", float32(c.RopeBase))
 	add("rope.scaling.type", "linear")
 	add("rope.scaling.factor", float32(1))
-	tokenizer, err := r.ggufTokenizer()
-	return append(keys, tokenizer...), err
+	tokenizer, note, err := r.ggufTokenizer()
+	return append(keys, tokenizer...), note, err
 }
 
 // ggufTensors lists the tensors in the order of the model.

@@ -11,21 +11,64 @@ import (
 const (
 	normalToken  int32 = 1
 	controlToken int32 = 3 // special: no text gives it
+	addedToken   int32 = 4 // found in a text before it is split
 	unusedToken  int32 = 5
 )
 
-// ggufTokenizer returns the metadata of the tokenizer.
-func (r *Run) ggufTokenizer() ([]gguf.KeyValue, error) {
+// ggufSplits are the values of tokenizer.ggml.pre, by which llama.cpp chooses the split
+// and whether words that are tokens are taken whole (llama-vocab.cpp). smaug-bpe has the
+// pattern of Llama 3.
+var ggufSplits = []struct {
+	pre        string
+	split      data.Split
+	wholeWords bool
+}{
+	{"gpt-2", data.SplitWords, false},
+	{"gpt-2", data.SplitNothing, false},
+	{"gpt-2", data.SplitCharacters, true}, // by merges: see characterMerges
+	{"llama-bpe", data.SplitLlama3, true},
+	{"smaug-bpe", data.SplitLlama3, false},
+	{"qwen2", data.SplitQwen2, false},
+	{"smollm", data.SplitDigits, false},
+}
+
+// GGUFSplit returns the split that a value of tokenizer.ggml.pre stands for, and whether
+// words that are tokens are taken whole; ok is false for a value that is not known.
+func GGUFSplit(pre string) (split data.Split, wholeWords, ok bool) {
+	for _, s := range ggufSplits {
+		if s.pre == pre {
+			return s.split, s.wholeWords, true
+		}
+	}
+	return "", false, false
+}
+
+// ggufPre is the inverse of [GGUFSplit], "" if readers do not have the split so.
+func ggufPre(b data.ByteLevel) string {
+	for _, s := range ggufSplits {
+		if s.split == b.Split && s.wholeWords == b.WholeWords {
+			return s.pre
+		}
+	}
+	return ""
+}
+
+// ggufTokenizer returns the metadata of the tokenizer, and what of it readers leave out.
+func (r *Run) ggufTokenizer() (_ []gguf.KeyValue, note string, _ error) {
 	tokenizer, err := data.ParseTokenizer(r.Tokenizer)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	parts, err := tokenizer.ByteLevel()
 	if err != nil {
-		return nil, fmt.Errorf("%w; a GGUF file would have to name it: use the format hf", err)
+		return nil, "", fmt.Errorf("%w; a GGUF file would have to name it: use the format hf", err)
 	}
-	if parts.Split == data.SplitWords && parts.WholeWords {
-		return nil, fmt.Errorf("the tokenizer takes whole words without merging them (ignore_merges), which readers of GGUF do with other splits only: use the format hf")
+	pre := ggufPre(parts)
+	if pre == "" {
+		return nil, "", fmt.Errorf("readers of GGUF do not have the split %q with ignore_merges %v, by which the tokenizer takes whole words or not: use the format hf", parts.Split, parts.WholeWords)
+	}
+	if parts.NFC {
+		note = "the tokenizer composes characters (NFC), which readers of GGUF do not: a text with accents as characters of their own gives them other ids"
 	}
 	end, ok := tokenizer.EndOfText()
 	if !ok {
@@ -37,12 +80,12 @@ func (r *Run) ggufTokenizer() ([]gguf.KeyValue, error) {
 		begin = before[0]
 	}
 	if len(before) > 1 || len(after) > 1 || len(after) == 1 && after[0] != end {
-		return nil, fmt.Errorf("the tokenizer puts the ids %v before and %v behind each text; GGUF has a place for one token that begins a text and for the one that ends it: use the format hf", before, after)
+		return nil, "", fmt.Errorf("the tokenizer puts the ids %v before and %v behind each text; GGUF has a place for one token that begins a text and for the one that ends it: use the format hf", before, after)
 	}
 	tokens, types := ggufTokens(parts, r.Model.Vocab)
 	keys := []gguf.KeyValue{
 		{Key: "tokenizer.ggml.model", Value: "gpt2"},
-		{Key: "tokenizer.ggml.pre", Value: "gpt-2"},
+		{Key: "tokenizer.ggml.pre", Value: pre},
 		{Key: "tokenizer.ggml.tokens", Value: tokens},
 		{Key: "tokenizer.ggml.token_type", Value: types},
 		{Key: "tokenizer.ggml.merges", Value: ggufMerges(parts)},
@@ -52,7 +95,7 @@ func (r *Run) ggufTokenizer() ([]gguf.KeyValue, error) {
 		{Key: "tokenizer.ggml.add_eos_token", Value: len(after) > 0},
 		{Key: "tokenizer.huggingface.json", Value: string(r.Tokenizer)},
 	}
-	return keys, nil
+	return keys, note, nil
 }
 
 // ggufTokens returns names and types of vocab tokens. Ids without a token get
@@ -65,6 +108,8 @@ func ggufTokens(b data.ByteLevel, vocab int) ([]string, []int32) {
 			tokens[id], types[id] = fmt.Sprintf("[UNUSED_%d]", id), unusedToken
 		case b.Special[id]:
 			tokens[id], types[id] = b.Tokens[id], controlToken
+		case b.Added[id]:
+			tokens[id], types[id] = b.Tokens[id], addedToken
 		default:
 			tokens[id], types[id] = b.Tokens[id], normalToken
 		}

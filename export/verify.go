@@ -131,7 +131,7 @@ func (r *Run) compareMetadata(f *safetensors.Reader) error {
 
 // compareKeys compares the metadata of a GGUF file with the run's.
 func (r *Run) compareKeys(f *gguf.Reader, o Options) error {
-	keys, err := r.ggufKeys(r.ggufType(o))
+	keys, _, err := r.ggufKeys(r.ggufType(o))
 	if err != nil {
 		return err
 	}

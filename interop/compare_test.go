@@ -109,8 +109,9 @@ func crossEntropy(logits []float32, token int32) float64 {
 
 // greedy checks text that a reader wrote by taking the likeliest token each
 // time: it must be ours. It may take another token only where our logits of
-// the two are less than tie apart. It returns how many tokens are ours.
-func (m *model) greedy(t *testing.T, prompts, written [][]int32, tie float64) (same int) {
+// the two are less than tie apart. It returns how many tokens are ours, and
+// where the others are.
+func (m *model) greedy(t *testing.T, prompts, written [][]int32, tie float64) (same int, flips []flip) {
 	t.Helper()
 	if len(written) != len(prompts) {
 		t.Fatalf("%d texts, want %d", len(written), len(prompts))
@@ -127,13 +128,19 @@ func (m *model) greedy(t *testing.T, prompts, written [][]int32, tie float64) (s
 				t.Fatal(err)
 			}
 			best := kernel.Argmax(logits)
-			if gap := float64(logits[best] - logits[id]); int32(best) == id {
+			if int32(best) == id {
 				same++
-			} else if gap >= tie {
-				t.Errorf("text %d, token %d: %d, ours is %d, %.3g likelier in logits", i, n, id, best, gap)
+			} else {
+				flips = append(flips, flip{i, n})
+				if gap := float64(logits[best] - logits[id]); gap >= tie {
+					t.Errorf("text %d, token %d: %d, ours is %d, %.3g likelier in logits", i, n, id, best, gap)
+				}
 			}
 			next = []int32{id}
 		}
 	}
-	return same
+	return same, flips
 }
+
+// A flip is a token of a text that a reader wrote and we would not.
+type flip struct{ text, token int }

@@ -196,15 +196,54 @@ func TestReadsFilesOfPython(t *testing.T) {
 	}
 }
 
-// The blocks that internal/gguf is tested with are those of llama.cpp's
-// quantizer: its library, as node-llama-cpp ships it, makes them again.
-func TestGoldenBlocksAreLlamaCpps(t *testing.T) {
-	python, node := have(t, installPython), have(t, installNode)
-	libraries, err := filepath.Glob(filepath.Join(node, "node_modules", "@node-llama-cpp", "*", "bins", "*", "libggml-base.*"))
+// llama.cpp's own library decodes the tensors of our Q2_0 files, a type that
+// the package gguf does not know, to the values that we decode.
+func TestLlamaCppDecodesQ2(t *testing.T) {
+	python, library := have(t, installPython), ggmlLibrary(t)
+	m := open(t, siluRun, export.Options{Float: packed.Float32})
+	ours, decoded := openGGUF(t, m.write(t, export.GGUF, "-type", "q2_0")), 0
+	dir := t.TempDir()
+	for _, info := range ours.Tensors() {
+		if info.Type != gguf.Q2_0 {
+			continue
+		}
+		b, err := ours.Bytes(info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := ours.Float32(info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks, values := filepath.Join(dir, "blocks"), filepath.Join(dir, "values")
+		if err := os.WriteFile(blocks, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		output(t, exec.Command(python, "blocks.py", library, "Q2_0", blocks, values))
+		sameBits(t, info.Name, readNumbers[float32](t, values), want)
+		decoded++
+	}
+	if decoded != 14 { // seven in each of two layers
+		t.Errorf("%d tensors of Q2_0", decoded)
+	}
+}
+
+// ggmlLibrary returns the path of llama.cpp's library of tensor types, as
+// node-llama-cpp ships it.
+func ggmlLibrary(t *testing.T) string {
+	t.Helper()
+	libraries, err := filepath.Glob(filepath.Join(have(t, installNode), "node_modules", "@node-llama-cpp", "*", "bins", "*", "libggml-base.*"))
 	if err != nil || len(libraries) != 1 {
 		t.Fatalf("%d libraries, %v", len(libraries), err)
 	}
-	out := output(t, exec.Command(python, "blocks.py", libraries[0], filepath.Join("..", "internal", "gguf", "testdata", "golden.gguf")))
+	return libraries[0]
+}
+
+// The blocks that internal/gguf is tested with are those of llama.cpp's
+// quantizer: its library, as node-llama-cpp ships it, makes them again.
+func TestGoldenBlocksAreLlamaCpps(t *testing.T) {
+	python, library := have(t, installPython), ggmlLibrary(t)
+	out := output(t, exec.Command(python, "blocks.py", library, filepath.Join("..", "internal", "gguf", "testdata", "golden.gguf")))
 	if got := strings.Fields(out); len(got) != 7 {
 		t.Errorf("the types %v are the same, want 7 of them", got)
 	}

@@ -24,10 +24,12 @@ import (
 
 const usage = `usage: import MODEL [-o DIR] [-data PATH] [-context N] [-tokenizer FILE]
 
-Turns a Hugging Face folder or a GGUF file of the architecture llama, qwen2,
-qwen3 or bitnet into a run folder, which cmd/export packs, evaluates and writes
-in other formats, and from which cmd/train goes on with -from. A model with
-parts that Trefoil has no place for is refused, and the parts are named.
+Turns a Hugging Face folder or a GGUF file of the architecture llama, qwen2 or
+bitnet into a run folder, which cmd/export packs, evaluates and writes in other
+formats, and from which cmd/train goes on with -from. A model with parts that
+Trefoil has no place for is refused, and the parts are named: biases that are
+not zero (most qwen2), norms of queries and keys (all qwen3), scaled rotary
+embeddings, sliding windows, experts.
 
 `
 

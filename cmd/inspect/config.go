@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
+
+	"trefoil/internal/regularfile"
 )
 
 // maxConfig bounds a config.json.
@@ -16,17 +17,10 @@ const maxConfig = 1 << 20
 
 // configKeys lists the fields of a config.json if there is one.
 func configKeys(path string) ([]key, error) {
-	n, err := fileSize(path)
+	b, err := regularfile.Read(path, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err == nil && n > maxConfig {
-		err = fmt.Errorf("%s: %d bytes are no config.json", path, n)
-	}
-	if err != nil {
-		return nil, err
-	}
-	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

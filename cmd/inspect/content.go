@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"trefoil/export"
+	"trefoil/internal/regularfile"
 )
 
 // content is what a file holds.
@@ -118,7 +119,7 @@ func openFolder(path string) (*content, error) {
 }
 
 func firstBytes(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, _, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -243,21 +244,30 @@ func TestInterrupt(t *testing.T) {
 
 // A file of 10 GB of holes is shown in a moment.
 func TestLargeFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "large.safetensors")
 	const size = 10_000_000_000
 	head := fmt.Sprintf(`{"w":{"dtype":"F32","shape":[%d],"data_offsets":[0,%d]}}`, size/4, size)
-	b := append([]byte{byte(len(head)), 0, 0, 0, 0, 0, 0, 0}, head...)
-	if err := os.WriteFile(path, b, 0o644); err != nil {
-		t.Fatal(err)
+	var g bytes.Buffer
+	g.WriteString("GGUF")
+	for _, v := range []any{uint32(3), uint64(1), uint64(0), uint64(1), byte('w'), uint32(1), uint64(size / 4), uint32(gguf.F32), uint64(0)} {
+		binary.Write(&g, binary.LittleEndian, v)
 	}
-	if err := os.Truncate(path, int64(len(b))+size); err != nil {
-		t.Skipf("no files with holes here: %v", err)
-	}
-	begin := time.Now()
-	if out := inspect(t, path); !strings.Contains(out, "2,500,000,000") {
-		t.Errorf("got %s", out)
-	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("it took %v", took)
+	for name, b := range map[string][]byte{
+		"large.safetensors": append([]byte{byte(len(head)), 0, 0, 0, 0, 0, 0, 0}, head...),
+		"large.gguf":        append(g.Bytes(), make([]byte, -g.Len()&31)...),
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, int64(len(b))+size); err != nil {
+			t.Skipf("no files with holes here: %v", err)
+		}
+		begin := time.Now()
+		if out := inspect(t, path); !strings.Contains(out, "2,500,000,000") {
+			t.Errorf("%s: got %s", name, out)
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
 	}
 }

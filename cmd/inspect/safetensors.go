@@ -41,17 +41,12 @@ func describeSafetensors(path string, m *safetensors.Model) (*content, error) {
 		}
 		c.Bytes += n
 	}
-	first, err := m.First()
-	if err != nil {
-		return nil, err
-	}
+	first := m.First()
 	for _, k := range first.Keys() {
 		c.Keys = append(c.Keys, key{Name: k, Type: "string", Value: first.Metadata(k)})
 	}
-	tensors, err := m.Tensors()
-	if err != nil {
-		return nil, err
-	}
+	tensors := m.Tensors()
+	c.Tensors = make([]tensor, 0, len(tensors))
 	for _, t := range tensors {
 		c.Tensors = append(c.Tensors, tensor{Name: t.Name, Type: string(t.DType), Shape: t.Shape, Offset: t.Offset, Bytes: t.Size})
 	}

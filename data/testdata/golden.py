@@ -64,11 +64,10 @@ wordpiece.decoder = decoders.WordPiece()
 wordpiece.save(os.path.join(here, "wordpiece.json"), pretty=False)
 print(wordpiece.encode("The quick dogs jumped.").ids)
 
-scores = [("<unk>", 0.0), ("</s>", 0.0), ("\u2581the", -2.0), ("\u2581", -3.0), ("qu", -2.5), ("ick", -2.5),
-          ("\u2581dog", -2.1), ("s", -3.0), ("d", -4.0), ("o", -4.0), ("g", -4.0)]
+scores = [("<unk>", 0.0), ("</s>", 0.0), ("the", -2.0), ("th", -3.0), ("qu", -2.5), ("ick", -2.5),
+          ("dog", -2.1), ("s", -3.0), ("d", -4.0), ("o", -4.0), ("g", -4.0)]
 unigram = Tokenizer(models.Unigram(scores, unk_id=0, byte_fallback=False))
 unigram.add_special_tokens(["<unk>", "</s>"])
-unigram.pre_tokenizer = pre_tokenizers.Metaspace()
-unigram.decoder = decoders.Metaspace()
+unigram.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 unigram.save(os.path.join(here, "unigram.json"), pretty=False)
 print(unigram.encode("the quick dogs").ids)

@@ -63,7 +63,7 @@ func rejected() map[string]rejection {
 		"wrong magic":     {(&builder{[]byte("GGML")}).u32(3).u64(0, 0), `byte 0: "GGML" instead of "GGUF"`},
 		"big-endian":      {(&builder{[]byte(magic)}).u32(3<<24).u64(0, 0), "big-endian file: convert it"},
 		"version 1":       {(&builder{[]byte(magic)}).u32(1).u64(0, 0), "byte 4: version 1 of GGUF is not supported"},
-		"2^63 tensors":    {header(1<<63, 0), "byte 8: 9223372036854775808 tensors in a file of 24"},
+		"2^63 tensors":    {header(1<<63, 0), "byte 8: 9223372036854775808 tensors cannot lie in a file of 24 bytes: it is cut off"},
 		"2^63 keys":       {header(0, 1<<63), "byte 16: 9223372036854775808 metadata keys"},
 		"keys cut off":    {header(0, 1).str("general.name").u32(uint32(String)), `metadata key 1 of 1 ("general.name"): byte 48: a string's length takes 8 bytes, but the file ends at byte 48`},
 		"long key":        {header(0, 1).u64(1 << 40).data(0), "byte 24: the key's name has a length of 1099511627776 bytes: at most 65535"},

@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"slices"
+
+	"trefoil/internal/regularfile"
 )
 
 // Key describes a metadata value of a file.
@@ -51,15 +53,11 @@ type File struct {
 
 // Open opens the file at path and checks its header.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, size, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	r, err := NewReader(f, info.Size())
+	r, err := NewReader(f, size)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
@@ -107,9 +105,9 @@ func (r *Reader) readCounts(c *cursor) (tensors, keys uint64, err error) {
 	tensors, keys = c.uint64("the number of tensors"), c.uint64("the number of keys")
 	switch {
 	case tensors > maxTensors || tensors > uint64(r.size)/leastInfo:
-		c.fail(8, "%d tensors in a file of %d bytes", tensors, r.size)
+		c.fail(8, "%d tensors cannot lie in a file of %d bytes: it is cut off or damaged", tensors, r.size)
 	case keys > maxKeys || keys > uint64(r.size)/leastKey:
-		c.fail(16, "%d metadata keys in a file of %d bytes", keys, r.size)
+		c.fail(16, "%d metadata keys cannot lie in a file of %d bytes: it is cut off or damaged", keys, r.size)
 	}
 	return tensors, keys, c.err
 }

@@ -54,7 +54,12 @@ func (r *Reader) Scan(name string, each func(x []float32) error) error {
 		if err := r.readAt(b, at); err != nil {
 			return fmt.Errorf("tensor %s: %w", name, err)
 		}
-		decode(x, b)
+		if err := decode(x, b); err != nil {
+			if invalid, ok := err.(i2sInvalid); ok {
+				err = i2sInvalid{elements(t.Shape) - n + invalid.element}
+			}
+			return fmt.Errorf("tensor %s, at byte %d: %w", name, t.Offset, err)
+		}
 		if err := each(x); err != nil {
 			return err
 		}
@@ -77,17 +82,17 @@ func (r *Reader) Decodable(name string) error {
 }
 
 // decoder returns what decodes whole blocks of t.
-func (r *Reader) decoder(t Info) (func([]float32, []byte), error) {
+func (r *Reader) decoder(t Info) (func([]float32, []byte) error, error) {
 	if t.Type == I2_S {
 		var b [4]byte
 		if err := r.readAt(b[:], t.Offset+t.Size-i2sTrailer); err != nil {
 			return nil, err
 		}
 		scale := math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
-		return func(x []float32, b []byte) { decodeI2S(x, b, scale) }, nil
+		return func(x []float32, b []byte) error { return decodeI2S(x, b, scale) }, nil
 	}
 	if c, ok := codecs[t.Type]; ok {
-		return c.decode, nil
+		return func(x []float32, b []byte) error { c.decode(x, b); return nil }, nil
 	}
 	return nil, fmt.Errorf("elements of type %v cannot be decoded: convert the file with llama-quantize to F16 or to one of %v", t.Type, encodable)
 }

@@ -2,7 +2,9 @@ package gguf
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
+	"math/bits"
 )
 
 // A ternaryLayout is how a type stores ternary elements: the digits, which are
@@ -177,14 +179,27 @@ func packI2S(dst, digits []byte) {
 	}
 }
 
-// decodeI2S decodes whole blocks. Digit 3, which nothing writes, is 0.
-func decodeI2S(dst []float32, src []byte, scale float32) {
-	values := [4]float32{-1 * scale, 0 * scale, 1 * scale, 0 * scale}
-	for ; len(dst) > 0; dst, src = dst[i2sLength:], src[i2sBytes:] {
-		for m, b := range src[:i2sBytes] {
-			dst[m], dst[m+32], dst[m+64], dst[m+96] = values[b>>6], values[b>>4&3], values[b>>2&3], values[b&3]
+// decodeI2S decodes whole blocks. Digit 3 means nothing: it is an error that
+// names the first element, counted from the blocks' begin.
+func decodeI2S(dst []float32, src []byte, scale float32) error {
+	values := [4]float32{-1 * scale, 0 * scale, 1 * scale}
+	for block := 0; block < len(dst)/i2sLength; block++ {
+		x := dst[block*i2sLength:][:i2sLength]
+		for m, b := range src[block*i2sBytes:][:i2sBytes] {
+			if b&(b>>1)&0b01010101 != 0 {
+				return i2sInvalid{block*i2sLength + m + 32*(bits.LeadingZeros8(b&(b>>1)&0b01010101)/2)}
+			}
+			x[m], x[m+32], x[m+64], x[m+96] = values[b>>6], values[b>>4&3], values[b>>2&3], values[b&3]
 		}
 	}
+	return nil
+}
+
+// i2sInvalid is the error of an element of the code 3.
+type i2sInvalid struct{ element int }
+
+func (e i2sInvalid) Error() string {
+	return fmt.Sprintf("element %d has the code 3: those of I2_S are 0, 1 and 2", e.element)
 }
 
 // i2sDigits rounds weights to their signs.

@@ -4,14 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+
+	"trefoil/internal/regularfile"
 )
 
 // Names of a model's file and of its index in a Hugging Face folder.
@@ -24,20 +24,19 @@ const (
 //
 //	{"metadata": {"total_size": 123}, "weight_map": {"tensor": "shard.safetensors", ...}}
 //
-// A shard's header is read when one of its tensors is asked for. A Model may be
-// used by several goroutines; Close must be the last call.
+// A tensor of a shard that the index does not list is one of the model, as it
+// is to transformers; one that it lists in another shard is not. A Model may
+// be used by several goroutines; Close must be the last call.
 type Model struct {
-	folder  string
-	shardOf map[string]string // name of the shard of each tensor; nil for one file
-	one     string            // name of the one file
-
-	mu   sync.Mutex
-	open map[string]*File
+	folder string
+	files  []*File          // in the order of their names
+	fileOf map[string]*File // that of each tensor; nil for one file without an index
 }
 
 // OpenModel opens a .safetensors file, an index (a .json file), or a folder
-// with model.safetensors or model.safetensors.index.json. It fails when a
-// shard that the index lists is missing.
+// with model.safetensors or model.safetensors.index.json, and reads the headers
+// of all files. It fails when a shard that the index lists is missing, or lacks
+// a tensor.
 func OpenModel(path string) (*Model, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -48,16 +47,21 @@ func OpenModel(path string) (*Model, error) {
 			return nil, err
 		}
 	}
-	m := &Model{folder: filepath.Dir(path), open: map[string]*File{}}
+	m := &Model{folder: filepath.Dir(path)}
 	if filepath.Ext(path) != ".json" {
-		m.one = filepath.Base(path)
-		if _, err := m.shard(m.one); err != nil {
+		f, err := Open(path)
+		if err != nil {
 			return nil, err
 		}
+		m.files = []*File{f}
 		return m, nil
 	}
-	if err := m.readIndex(path); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	index, err := readIndex(path)
+	if err == nil {
+		err = m.openShards(index)
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
@@ -79,40 +83,41 @@ func find(folder string) (string, error) {
 	return "", fmt.Errorf("%s has neither %s nor %s: %s", folder, fileName, indexName, remedy)
 }
 
-func (m *Model) readIndex(path string) error {
-	f, err := os.Open(path)
+// readIndex returns the name of the shard of each tensor, each a file beside
+// the index.
+func readIndex(path string) (map[string]string, error) {
+	b, err := regularfile.Read(path, maxHeader)
 	if err != nil {
-		return err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxHeader+1))
-	if err != nil {
-		return err
-	}
-	if len(b) > maxHeader {
-		return fmt.Errorf("more than %d bytes: this is no index of shards", maxHeader)
+		return nil, err
 	}
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(b, &index); err != nil {
-		return err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(index.WeightMap) == 0 {
-		return errors.New("no weight_map: this is no index of shards")
+		return nil, fmt.Errorf("%s: no weight_map: this is no index of shards", path)
 	}
-	m.shardOf = index.WeightMap
-	return m.checkShards()
+	if err := checkShards(filepath.Dir(path), shardsOf(index.WeightMap)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return index.WeightMap, nil
 }
 
-// checkShards checks that every shard is a file beside the index.
-func (m *Model) checkShards() error {
+// shardsOf lists the names of the files of an index.
+func shardsOf(index map[string]string) []string {
+	return slices.Compact(slices.Sorted(maps.Values(index)))
+}
+
+// checkShards checks that every shard is a file in the folder.
+func checkShards(folder string, shards []string) error {
 	var missing []string
-	for _, shard := range m.shards() {
+	for _, shard := range shards {
 		if filepath.Base(shard) != shard || !filepath.IsLocal(shard) || shard == "." {
 			return fmt.Errorf("weight_map: shard %q is not the name of a file beside the index", shard)
 		}
-		if _, err := os.Stat(filepath.Join(m.folder, shard)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(folder, shard)); errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, shard)
 		} else if err != nil {
 			return err
@@ -124,52 +129,54 @@ func (m *Model) checkShards() error {
 	return nil
 }
 
+// openShards opens the shards and finds the tensors of each.
+func (m *Model) openShards(index map[string]string) error {
+	m.fileOf = make(map[string]*File, len(index))
+	for _, shard := range shardsOf(index) {
+		f, err := Open(filepath.Join(m.folder, shard))
+		if err != nil {
+			return err
+		}
+		m.files = append(m.files, f)
+		for _, t := range f.Tensors() {
+			if listed, ok := index[t.Name]; ok && listed != shard {
+				continue
+			}
+			if other := m.fileOf[t.Name]; other != nil {
+				return fmt.Errorf("tensor %s is in %s and in %s, and the index does not say which is meant", t.Name, other.f.Name(), f.f.Name())
+			}
+			m.fileOf[t.Name] = f
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(index)) {
+		if m.fileOf[name] == nil {
+			return fmt.Errorf("%s: tensor %s is missing", filepath.Join(m.folder, index[name]), name)
+		}
+	}
+	return nil
+}
+
 // Files lists the paths of the files, in the order of the alphabet.
 func (m *Model) Files() []string {
-	files := m.shards()
-	for i, name := range files {
-		files[i] = filepath.Join(m.folder, name)
+	var files []string
+	for _, f := range m.files {
+		files = append(files, f.f.Name())
 	}
 	return files
 }
 
-// shards lists the names of the files.
-func (m *Model) shards() []string {
-	if m.shardOf == nil {
-		return []string{m.one}
-	}
-	return slices.Compact(slices.Sorted(maps.Values(m.shardOf)))
-}
-
-// shard opens a file, or returns it if it is open already.
-func (m *Model) shard(name string) (*File, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if f := m.open[name]; f != nil {
-		return f, nil
-	}
-	f, err := Open(filepath.Join(m.folder, name))
-	if err != nil {
-		return nil, err
-	}
-	m.open[name] = f
-	return f, nil
-}
-
 // of returns the file that has the tensor of that name.
 func (m *Model) of(name string) (*File, error) {
-	shard := m.one
-	if m.shardOf != nil {
-		var ok bool
-		if shard, ok = m.shardOf[name]; !ok {
-			return nil, fmt.Errorf("%s: tensor %s is not in the index", m.folder, name)
+	f := m.files[0]
+	if m.fileOf != nil {
+		if f = m.fileOf[name]; f == nil {
+			return nil, fmt.Errorf("%s: tensor %s is in none of the %d shards", m.folder, name, len(m.files))
 		}
 	}
-	f, err := m.shard(shard)
-	if err == nil && !f.Has(name) {
-		err = fmt.Errorf("%s: tensor %s is missing", filepath.Join(m.folder, shard), name)
+	if !f.Has(name) {
+		return nil, fmt.Errorf("%s: tensor %s is missing", f.f.Name(), name)
 	}
-	return f, err
+	return f, nil
 }
 
 // in adds the name of f to an error.
@@ -180,40 +187,26 @@ func in(f *File, err error) error {
 	return fmt.Errorf("%s: %w", f.f.Name(), err)
 }
 
-// Has reports whether the file or the index has a tensor of that name.
+// Has reports whether there is a tensor of that name.
 func (m *Model) Has(name string) bool {
-	if m.shardOf == nil {
-		f, err := m.shard(m.one)
-		return err == nil && f.Has(name)
-	}
-	_, ok := m.shardOf[name]
-	return ok
+	_, err := m.of(name)
+	return err == nil
 }
 
-// Tensors lists the tensors, shard by shard in the order of the files; of a
-// shard only those that the index says are there. It fails when a shard lacks
-// one.
-func (m *Model) Tensors() ([]Info, error) {
+// Tensors lists the tensors, shard by shard in the order of the files.
+func (m *Model) Tensors() []Info {
+	if m.fileOf == nil {
+		return m.files[0].Tensors()
+	}
 	var out []Info
-	for _, shard := range m.shards() {
-		f, err := m.shard(shard)
-		if err != nil {
-			return nil, err
-		}
+	for _, f := range m.files {
 		for _, t := range f.Tensors() {
-			if m.shardOf == nil || m.shardOf[t.Name] == shard {
+			if m.fileOf[t.Name] == f {
 				out = append(out, t)
 			}
 		}
 	}
-	if m.shardOf != nil && len(out) < len(m.shardOf) {
-		for _, name := range slices.Sorted(maps.Keys(m.shardOf)) {
-			if _, err := m.of(name); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
+	return out
 }
 
 // Float32 is [Reader.Float32] of the file that has the tensor.
@@ -254,19 +247,23 @@ func (m *Model) Scan(name string, each func(b []byte) error) error {
 	return in(f, f.Scan(name, each))
 }
 
-// First returns the reader of the first file, whose metadata is the model's.
-func (m *Model) First() (*Reader, error) {
-	f, err := m.shard(m.shards()[0])
+// Find returns where a tensor lies: its place in a file, and the path of that.
+func (m *Model) Find(name string) (t Info, path string, err error) {
+	f, err := m.of(name)
 	if err != nil {
-		return nil, err
+		return Info{}, "", err
 	}
-	return f.Reader, nil
+	t, err = f.find(name, nil)
+	return t, f.f.Name(), err
 }
+
+// First returns the reader of the first file, whose metadata is the model's.
+func (m *Model) First() *Reader { return m.files[0].Reader }
 
 // Close closes the files.
 func (m *Model) Close() error {
 	var errs []error
-	for _, f := range m.open {
+	for _, f := range m.files {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -53,9 +54,6 @@ func TestModelOfShards(t *testing.T) {
 		if x, err := m.Float32("b", 2, 2); err != nil || !slices.Equal(x, []float32{3, 4, 5, 6}) {
 			t.Errorf("b: %v, %v", x, err)
 		}
-		if len(m.open) != 1 {
-			t.Errorf("%d shards are open, though one was asked for", len(m.open))
-		}
 		if b, err := m.Bytes("c"); err != nil || !slices.Equal(b, []byte{7, 8}) {
 			t.Errorf("c: %v, %v", b, err)
 		}
@@ -69,19 +67,22 @@ func TestModelOfShards(t *testing.T) {
 		if shape, err := m.Shape("a"); err != nil || !slices.Equal(shape, []int{2}) {
 			t.Errorf("a: %v, %v", shape, err)
 		}
-		tensors, err := m.Tensors()
 		var names []string
-		for _, t := range tensors {
+		for _, t := range m.Tensors() {
 			names = append(names, t.Name)
 		}
-		if !slices.Equal(names, []string{"a", "b", "c"}) || err != nil { // not extra, which the index lacks
-			t.Errorf("tensors %v, %v", names, err)
+		if !slices.Equal(names, []string{"a", "extra", "b", "c"}) { // extra is not in the index
+			t.Errorf("tensors %v", names)
 		}
-		if m.Has("extra") || !m.Has("a") {
-			t.Error("Has does not go by the index")
+		if x, err := m.Float32("extra"); err != nil || !slices.Equal(x, []float32{7}) || !m.Has("extra") || m.Has("none") {
+			t.Errorf("extra: %v, %v", x, err)
 		}
-		if first, err := m.First(); err != nil || first.Metadata("format") != "pt" || !slices.Equal(first.Keys(), []string{"format"}) {
-			t.Errorf("metadata: %v", err)
+		if first := m.First(); first.Metadata("format") != "pt" || !slices.Equal(first.Keys(), []string{"format"}) {
+			t.Errorf("metadata %v", first.Keys())
+		}
+		info, file, err := m.Find("b")
+		if err != nil || file != filepath.Join(dir, twoShards["b"]) || info.Size != 16 || info.Offset <= 8 {
+			t.Errorf("b is at %+v of %s, %v", info, file, err)
 		}
 	}
 }
@@ -96,9 +97,8 @@ func TestModelOfOneFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		tensors, err := m.Tensors()
-		if len(tensors) != len(sample()) || err != nil || !m.Has("tokens") || m.Has("none") {
-			t.Errorf("%d tensors, %v", len(tensors), err)
+		if tensors := m.Tensors(); len(tensors) != len(sample()) || !m.Has("tokens") || m.Has("none") {
+			t.Errorf("%d tensors", len(tensors))
 		}
 		if _, err := m.Float32("blocks.0.q", 9); err == nil || !strings.Contains(err.Error(), "model.safetensors: tensor blocks.0.q: shape is") {
 			t.Errorf("got %v", err)
@@ -123,7 +123,6 @@ func TestModelErrors(t *testing.T) {
 	} {
 		m, err := OpenModel(shards(t, weightMap))
 		if err == nil {
-			_, err = m.Tensors()
 			m.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), says) {
@@ -143,9 +142,61 @@ func TestModelErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if _, err := m.Bytes("none"); err == nil || !strings.Contains(err.Error(), "tensor none is not in the index") {
+	if _, err := m.Bytes("none"); err == nil || !strings.Contains(err.Error(), "tensor none is in none of the 2 shards") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A tensor that the index does not place may be in one shard only, and one that
+// it does place is that of the shard it says.
+func TestTensorInTwoShards(t *testing.T) {
+	for _, listed := range []bool{false, true} {
+		weightMap := map[string]string{"a": twoShards["a"], "b": twoShards["b"]}
+		if listed {
+			weightMap["extra"] = twoShards["b"]
+		}
+		dir := shards(t, weightMap)
+		write(t, filepath.Join(dir, twoShards["b"]), encode(t, nil, []Tensor{{"b", []int{1}, []float32{1}}, {"extra", []int{1}, []float32{8}}}))
+		m, err := OpenModel(dir)
+		if !listed {
+			if err == nil || !strings.Contains(err.Error(), "tensor extra is in ") || !strings.Contains(err.Error(), twoShards["b"]) {
+				t.Errorf("got %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if x, err := m.Float32("extra"); err != nil || x[0] != 8 || len(m.Tensors()) != 3 {
+			t.Errorf("%v, %v, %d tensors", x, err, len(m.Tensors()))
+		}
+	}
+}
+
+// A file that is far too long for an index is refused by its size.
+func TestIndexOfHoles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), indexName)
+	write(t, path, nil)
+	if err := os.Truncate(path, 10<<30); err != nil {
+		t.Skipf("no files with holes here: %v", err)
+	}
+	var err error
+	if n := allocated(func() { _, err = OpenModel(path) }); n > 1<<20 {
+		t.Errorf("%d bytes were allocated to refuse it", n)
+	}
+	if err == nil || !strings.Contains(err.Error(), "has 10737418240 bytes: at most") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// allocated counts the bytes that f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 func TestLazyTensors(t *testing.T) {
@@ -225,6 +276,10 @@ func FuzzIndex(f *testing.F) {
 				t.Errorf("shard %q lies outside of the folder", file)
 			}
 		}
-		m.Tensors()
+		for _, info := range m.Tensors() {
+			if _, err := m.Shape(info.Name); err != nil {
+				t.Error(err)
+			}
+		}
 	})
 }

@@ -1,6 +1,7 @@
 package safetensors
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"trefoil/internal/regularfile"
 )
 
 // Info describes a tensor of a file.
@@ -41,15 +44,11 @@ type File struct {
 
 // Open opens the file at path and checks its header.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, size, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	r, err := NewReader(f, info.Size())
+	r, err := NewReader(f, size)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
@@ -71,29 +70,94 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	if at >= 0 && sum != string(head[at:at+8]) {
 		return nil, errHeader
 	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(head[lengthBytes:], &raw); err != nil {
-		if syntax, ok := err.(*json.SyntaxError); ok {
-			err = fmt.Errorf("byte %d: %w", lengthBytes+syntax.Offset, err)
-		}
+	out := &Reader{r: r, metadata: map[string]string{}}
+	if err := out.readHeader(head, size); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
-	}
-	out := &Reader{r: r, byName: map[string]int{}, metadata: map[string]string{}}
-	if m, ok := raw[metadataKey]; ok {
-		if err := json.Unmarshal(m, &out.metadata); err != nil {
-			return nil, fmt.Errorf("header: %s: %w", metadataKey, err)
-		}
-		delete(raw, metadataKey)
 	}
 	for key := range out.metadata { // checksums of tensors, but none of the header
 		if at < 0 && strings.HasPrefix(key, checksumKey) {
 			return nil, errHeader
 		}
 	}
-	if err := out.index(raw, int64(len(head)), size); err != nil {
-		return nil, err
+	return out, out.place(int64(len(head)), size)
+}
+
+// readHeader reads the JSON object of the header, entry by entry. Errors name
+// the byte of the file and the tensor.
+func (r *Reader) readHeader(head []byte, size int64) error {
+	d := json.NewDecoder(bytes.NewReader(head[lengthBytes:]))
+	byteAt := func() int64 { return lengthBytes + d.InputOffset() }
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return fmt.Errorf("byte %d: %w", lengthBytes, cmp.Or(err, errors.New("it does not begin with {, as a JSON object does")))
 	}
-	return out, nil
+	expected := bytes.Count(head, []byte(`"data_offsets"`)) // each entry has one
+	r.tensors, r.byName = make([]Info, 0, expected), make(map[string]int, expected)
+	hasMetadata := false
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return inJSON(byteAt(), err)
+		}
+		at := byteAt() - int64(len(name.(string))) - 2 // but for escapes
+		if name == metadataKey {
+			if hasMetadata {
+				return fmt.Errorf("byte %d: %s is there twice", at, metadataKey)
+			}
+			if err := d.Decode(&r.metadata); err != nil {
+				return fmt.Errorf("byte %d: %s: %w", at, metadataKey, err)
+			}
+			hasMetadata = true
+			continue
+		}
+		var e entry
+		if err := d.Decode(&e); err != nil {
+			return fmt.Errorf("byte %d: tensor %s: %w", at, name, err)
+		}
+		t, err := e.info(name.(string), int64(len(head)), size)
+		if err != nil {
+			return fmt.Errorf("byte %d: tensor %s: %w", at, name, err)
+		}
+		if _, twice := r.byName[t.Name]; twice {
+			return fmt.Errorf("byte %d: tensor %s is there twice", at, t.Name)
+		}
+		r.byName[t.Name] = len(r.tensors)
+		r.tensors = append(r.tensors, t)
+	}
+	if _, err := d.Token(); err != nil { // the closing brace
+		return inJSON(byteAt(), err)
+	}
+	if rest := bytes.TrimLeft(head[byteAt():], " \t\r\n"); len(rest) > 0 {
+		return fmt.Errorf("byte %d: %q behind the JSON object", len(head)-len(rest), rest[0])
+	}
+	return nil
+}
+
+// inJSON adds the byte of the file to an error of the decoder.
+func inJSON(at int64, err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("byte %d: %w", at, err)
+}
+
+// info checks an entry of a header that ends at byte start of a file of size
+// bytes.
+func (e entry) info(name string, start, size int64) (Info, error) {
+	if e.Shape == nil || len(e.Offsets) != 2 {
+		return Info{}, errors.New("the header gives no shape or no pair of offsets for it")
+	}
+	n, err := byteLength(e.DType, e.Shape)
+	if err != nil {
+		return Info{}, err
+	}
+	begin, end := e.Offsets[0], e.Offsets[1]
+	if begin < 0 || end < begin || end > size-start {
+		return Info{}, fmt.Errorf("offsets %v lie outside of the data's %d bytes: the file is cut off or damaged", e.Offsets, size-start)
+	}
+	if end-begin != n {
+		return Info{}, fmt.Errorf("%d bytes, but %s of shape %v takes %d", end-begin, e.DType, e.Shape, n)
+	}
+	return Info{name, e.DType, e.Shape, start + begin, n}, nil
 }
 
 // readHead returns the length and the header.
@@ -116,39 +180,23 @@ func readHead(r io.ReaderAt, size int64) ([]byte, error) {
 	return head, nil
 }
 
-// index fills tensors and byName. Tensors must fill the data without gaps,
-// overlaps or bytes left over, as the format demands.
-func (r *Reader) index(raw map[string]json.RawMessage, start, size int64) error {
-	for name, message := range raw {
-		var e entry
-		if err := json.Unmarshal(message, &e); err != nil {
-			return fmt.Errorf("tensor %s: %w", name, err)
-		}
-		if e.Shape == nil || len(e.Offsets) != 2 {
-			return fmt.Errorf("tensor %s: the header gives no shape or no pair of offsets for it", name)
-		}
-		n, err := byteLength(e.DType, e.Shape)
-		if err != nil {
-			return fmt.Errorf("tensor %s: %w", name, err)
-		}
-		begin, end := e.Offsets[0], e.Offsets[1]
-		if begin < 0 || end < begin || end > size-start {
-			return fmt.Errorf("tensor %s: offsets %v lie outside of the data's %d bytes: the file is cut off or damaged", name, e.Offsets, size-start)
-		}
-		if end-begin != n {
-			return fmt.Errorf("tensor %s: %d bytes, but %s of shape %v takes %d", name, end-begin, e.DType, e.Shape, n)
-		}
-		r.tensors = append(r.tensors, Info{name, e.DType, e.Shape, start + begin, n})
-	}
+// place puts the tensors in the order of the file. They must fill the data,
+// from byte start to byte size, without gaps, overlaps or bytes left over, as
+// the format demands.
+func (r *Reader) place(start, size int64) error {
 	slices.SortFunc(r.tensors, func(a, b Info) int {
 		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Size, b.Size), cmp.Compare(a.Name, b.Name))
 	})
-	next := start
+	next, before := start, "the header"
 	for i, t := range r.tensors {
 		if t.Offset != next {
-			return fmt.Errorf("tensor %s: begins at byte %d of the file, but the one before ends at %d", t.Name, t.Offset, next)
+			what := "they overlap"
+			if t.Offset > next {
+				what = "the bytes between belong to no tensor"
+			}
+			return fmt.Errorf("tensor %s: begins at byte %d, but %s ends at byte %d: %s", t.Name, t.Offset, before, next, what)
 		}
-		r.byName[t.Name], next = i, t.Offset+t.Size
+		r.byName[t.Name], next, before = i, t.Offset+t.Size, "tensor "+t.Name
 	}
 	if next != size {
 		return fmt.Errorf("the tensors end at byte %d of %d", next, size)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -140,7 +141,7 @@ func TestRejects(t *testing.T) {
 		"short file":    {[]byte{1, 2}, "too few"},
 		"huge header":   {binary.LittleEndian.AppendUint64(nil, math.MaxUint64), "header: a length"},
 		"long header":   {append(binary.LittleEndian.AppendUint64(nil, 50), eight...), "header: a length"},
-		"no JSON":       {file("hello", nil), "header: byte 9: invalid character 'h'"},
+		"no JSON":       {file("hello", nil), "header: byte 8: invalid character 'h'"},
 		"unknown dtype": {file(`{"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}}`, eight), "tensor a: dtype"},
 		"negative":      {file(`{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}`, eight), "negative"},
 		"overflow": {file(`{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}`,
@@ -154,14 +155,39 @@ func TestRejects(t *testing.T) {
 		"2^63 rows":    {file(`{"a":{"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,8]}}`, eight), "tensor a: json"},
 		"deep header":  {file(strings.Repeat("[", 1<<20), nil), "header: "},
 		"overlap": {file(`{"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},`+
-			`"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, eight), "tensor b: begins"},
+			`"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, eight), "tensor b: begins at byte 117, but tensor a ends at byte 119: they overlap"},
 		"gap": {file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},`+
-			`"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, eight), "tensor b: begins"},
-		"left over": {file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, eight), "end at"},
+			`"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, eight), "but tensor a ends at byte 115: the bytes between belong to no tensor"},
+		"given twice": {file(`{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}`, eight),
+			"header: byte 61: tensor a is there twice"},
+		"metadata twice": {file(`{"__metadata__":{},"__metadata__":{}}`, nil), "byte 27: __metadata__ is there twice"},
+		"metadata":       {file(`{"__metadata__":{"a":1}}`, nil), "byte 9: __metadata__: json: cannot unmarshal number"},
+		"cut off":        {file(`{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}`, eight), "header: byte 60: unexpected EOF"},
+		"words behind":   {file(`{} x`, nil), "header: byte 11: 'x' behind"},
+		"a list":         {file(`[]`, nil), "header: byte 8: it does not begin with {"},
+		"left over":      {file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, eight), "end at"},
 	} {
 		if _, err := read(c.b); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want it to say %q", name, err, c.says)
 		}
+	}
+}
+
+// Opening a file takes memory for what the header says, not a multiple of it.
+func TestHeaderOfManyTensors(t *testing.T) {
+	const n = 50_000
+	var header strings.Builder
+	for i := range n {
+		fmt.Fprintf(&header, `,"model.layers.%d.self_attn.q_proj.weight":{"dtype":"U8","shape":[1,1],"data_offsets":[%d,%d]}`, i, i, i+1)
+	}
+	b := file("{"+header.String()[1:]+"}", make([]byte, n))
+	var r *Reader
+	var err error
+	if got := allocated(func() { r, err = read(b) }); got > 8*uint64(len(b)) {
+		t.Errorf("%d bytes were allocated for a header of %d", got, len(b))
+	}
+	if err != nil || len(r.Tensors()) != n {
+		t.Errorf("%d tensors, %v", len(r.Tensors()), err)
 	}
 }
 
