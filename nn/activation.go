@@ -97,7 +97,7 @@ func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.
 	}
 	o.integers = n.integers
 	o.run = func(in []G.Value) error {
-		n.run(y.data, values[F](in[0]))
+		o.unwritten = !n.run(y.data, values[F](in[0]))
 		return nil
 	}
 	o.diff = n.diff
@@ -106,26 +106,29 @@ func fakeQuantActivation[F kernel.Float](x *G.Node, q *ActivationQuantizer) (*G.
 	return n.readers.node, err
 }
 
-func (n *quantizedRows[F]) run(y, x []F) {
+// run writes y, or leaves it alone, having found codes, where nobody reads it.
+func (n *quantizedRows[F]) run(y, x []F) (written bool) {
 	c := n.integers
 	if !n.enabled() {
 		copy(y, x)
-		return
+		return true
 	}
 	if !c.written {
 		kernel.QuantizeRows(c.codes, c.scales, x, n.rows, n.cols, quant.MaxCode(n.Bits))
 	}
 	c.written = false
 	if n.Lambda == 1 {
-		if n.readers.wantValues() {
-			kernel.DequantizeRows(y, c.codes, c.scales, n.rows, n.cols)
+		if !n.readers.wantValues() {
+			return false
 		}
-		return
+		kernel.DequantizeRows(y, c.codes, c.scales, n.rows, n.cols)
+		return true
 	}
 	for r := range n.rows {
 		lo, hi := r*n.cols, (r+1)*n.cols
 		blend(y[lo:hi], x[lo:hi], c.codes[lo:hi], c.scales[r], F(n.Lambda))
 	}
+	return true
 }
 
 func (n *quantizedRows[F]) diff(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {

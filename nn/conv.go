@@ -83,6 +83,7 @@ func newPatches[F kernel.Float](x *G.Node, s kernel.ConvShape) (*G.Node, error) 
 		if codes != nil && codes.exact() {
 			codes.cut(source, s)
 			if !r.wantValues() {
+				o.unwritten = true
 				return nil
 			}
 		}

@@ -74,8 +74,8 @@ type tied[F kernel.Float] struct {
 // TiedHead returns the node x table^T of logits [tokens, vocab] for x
 // [tokens, dim], the table being that of the embedding, a node that
 // [Embedding] made (Press and Wolf 2017, arXiv:1608.05859). It is what [Linear]
-// makes, but the table's gradients as head and as embedding come together in
-// one memory.
+// makes, but where x is computed from the embedding, the table's gradients as
+// its first head and as embedding come together in one memory.
 func TiedHead(x, embedding *G.Node) (*G.Node, error) {
 	const name = "TiedHead"
 	if o, ok := embedding.Op().(*op); !ok || o.tied == nil {
@@ -84,6 +84,11 @@ func TiedHead(x, embedding *G.Node) (*G.Node, error) {
 	if !isMatrix(x) || x.Shape()[1] != embedding.Shape()[1] || !sameType(x, embedding) {
 		return nil, shapeError(name, "x [tokens, dim] and an embedding [tokens, dim] of one element type", x, embedding)
 	}
+	o := embedding.Op().(*op)
+	if o.hasHead || !descends(x, embedding) {
+		return Linear(x, children(embedding)[0])
+	}
+	o.hasHead = true
 	return byType(name, x,
 		func() (*G.Node, error) { return tiedHead[float32](name, x, embedding) },
 		func() (*G.Node, error) { return tiedHead[float64](name, x, embedding) })

@@ -131,6 +131,7 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 		gamma := quant.Ternarize(c.codes, x, q.Scale)
 		c.scales[0] = gamma
 		if q.exact() && !r.wantValues() {
+			o.unwritten = true
 			return nil
 		}
 		blend(y, x, c.codes, gamma, F(q.Lambda))

@@ -153,6 +153,45 @@ func TestGradientOfBlockNoise(t *testing.T) {
 	}
 }
 
+// Weights that block noise spares pass their gradient on, and do not count for
+// a learned step (Esser et al. 2020, equation 3).
+func TestLearnedGradientOfBlockNoise(t *testing.T) {
+	const rows, cols, step = 8, 12, 0.4
+	rule := quantizer(t, quant.Config{Bits: 3, Scale: quant.LSQ})
+	for _, lambda := range []float64{0.5, 1} {
+		q := &WeightQuantizer{Rule: rule, Lambda: lambda, Seed: 5, Step: 3, Noise: quant.Noise{Kind: quant.BlockNoise, Block: 3, Share: 0.5}}
+		b := newBench(t, [][]int{{rows, cols}, {1}}, func(in []*G.Node) (*G.Node, error) {
+			q.Learned = in[1]
+			return FakeQuantWeight(in[0], q)
+		})
+		b.data[1][0] = step
+		b.run()
+		y, incoming := b.out.Value().Data().([]float64), weightsOf(b)
+		want, wantStep, spared := slices.Clone(incoming), 0.0, 0
+		for i, w := range b.data[0] {
+			if y[i] == w {
+				spared++
+				continue
+			}
+			v := float64(float32(w)) / float64(float32(step))
+			code := min(max(math.RoundToEven(v), -4), 3)
+			if v <= -4 || v >= 3 {
+				want[i] *= 1 - lambda
+				wantStep += incoming[i] * code
+			} else {
+				wantStep += incoming[i] * (code - v)
+			}
+		}
+		if spared < rows*cols/4 || spared > rows*cols*3/4 || spared%3 != 0 {
+			t.Errorf("%d of %d weights are spared, want about half", spared, rows*cols)
+		}
+		close64(t, "gradient", b.gradient(0), want)
+		if got, want := b.gradient(1)[0], lambda*wantStep/math.Sqrt(rows*cols*3); math.Abs(got-want) > 1e-5*math.Abs(want) {
+			t.Errorf("lambda %v: gradient of the step %v, want %v", lambda, got, want)
+		}
+	}
+}
+
 // weightsOf returns the numbers that multiply the bench's output: the
 // gradient that reaches the operation.
 func weightsOf(b *bench) []float64 {

@@ -200,6 +200,41 @@ func TestGradients(t *testing.T) {
 			}
 			return CrossEntropy(logits, ids(in[0].Graph(), "targets", 0, 4, 5), nil)
 		}},
+		{"Residual that does not read the norm", [][]int{{5, 4}, {5, 4}, {4, 4}}, func(in []*G.Node) (*G.Node, error) {
+			gain := G.NewTensor(in[0].Graph(), tensor.Float64, 1, G.WithShape(4), G.WithName("gain"),
+				G.WithValue(tensor.New(tensor.WithShape(4), tensor.WithBacking([]float64{1, 2, 3, 4}))))
+			return Residual(in[0], gain, 1e-5, func(*G.Node) (*G.Node, error) { return Linear(in[1], in[2]) })
+		}},
+		{"two heads", [][]int{{6, 5}}, func(in []*G.Node) (*G.Node, error) {
+			rows, err := Embedding(in[0], ids(in[0].Graph(), "ids", 4, 0, 4))
+			if err != nil {
+				return nil, err
+			}
+			first, err := TiedHead(rows, rows)
+			if err != nil {
+				return nil, err
+			}
+			second, err := TiedHead(rows, rows)
+			if err != nil {
+				return nil, err
+			}
+			return Add(first, second)
+		}},
+		{"head of something else", [][]int{{6, 5}, {3, 5}}, func(in []*G.Node) (*G.Node, error) {
+			rows, err := Embedding(in[0], ids(in[0].Graph(), "ids", 4, 0, 4))
+			if err != nil {
+				return nil, err
+			}
+			logits, err := TiedHead(in[1], rows)
+			if err != nil {
+				return nil, err
+			}
+			other, err := Linear(rows, in[0])
+			if err != nil {
+				return nil, err
+			}
+			return Add(logits, other)
+		}},
 		{"Embedding", [][]int{{6, 3}}, func(in []*G.Node) (*G.Node, error) {
 			return Embedding(in[0], ids(in[0].Graph(), "ids", 4, 0, 4, 5))
 		}},

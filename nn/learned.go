@@ -100,8 +100,11 @@ func (n *ruled[F]) diffLearned(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 	back, dx := newOp[F]("FakeQuantGrad", n.shape...)
 	dlearned := make([]F, n.tensor.Layout.Groups)
 	back.run = func(in []G.Value) error {
-		dy, dx, lambda := values[F](in[0]), dx.data, F(n.now().lambda)
-		n.learning.backward(dx, dlearned, dy, values[F](in[1]), values[F](in[2]))
+		m := n.now()
+		dy, dx, lambda := values[F](in[0]), dx.data, F(m.lambda)
+		rounded, release := n.rounded(dy, m)
+		defer release()
+		n.learning.backward(dx, dlearned, rounded, values[F](in[1]), values[F](in[2]))
 		if lambda != 1 { // of x + lambda (Q(x) - x)
 			for i := range dx {
 				dx[i] = (1-lambda)*dy[i] + lambda*dx[i]
@@ -110,6 +113,7 @@ func (n *ruled[F]) diffLearned(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 				dlearned[g] *= lambda
 			}
 		}
+		n.eachRun(func(_, lo, hi int) { spare(m.noise, dx[lo:hi], dy[lo:hi], m.seed+uint64(lo), m.step) })
 		return nil
 	}
 	back.waits = G.Nodes{out}
@@ -119,6 +123,21 @@ func (n *ruled[F]) diffLearned(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
 	}
 	gradScales, err := pick(gradX, "FakeQuantGradScales", dlearned, len(dlearned))
 	return G.Nodes{gradX, gradScales}, err
+}
+
+// rounded returns the gradient of the values that were rounded: zero for those
+// that block noise left as they were.
+func (n *ruled[F]) rounded(dy []F, m moment) (masked []F, release func()) {
+	if m.noise.Kind != quant.BlockNoise {
+		return dy, func() {}
+	}
+	masked, release = borrow[F](len(dy))
+	zeros, releaseZeros := borrow[F](len(dy))
+	defer releaseZeros()
+	copy(masked, dy)
+	clear(zeros)
+	n.eachRun(func(_, lo, hi int) { spare(m.noise, masked[lo:hi], zeros[lo:hi], m.seed+uint64(lo), m.step) })
+	return masked, release
 }
 
 // PACT returns the node of x clipped to [0, alpha], alpha [1] being learned,

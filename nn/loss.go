@@ -26,8 +26,8 @@ type LossReport struct {
 // a target of -1 is left out, one outside the vocabulary is an error of the
 // run. The report, where not nil, is filled at each run.
 //
-// The gradient takes the place of the logits in memory where nothing else
-// reads them: they are the largest tensor of a small model.
+// With [ShareMemory] the gradient takes the place of the logits in memory where
+// nothing else reads them: they are the largest tensor of a small model.
 func CrossEntropy(logits, targets *G.Node, report *LossReport) (*G.Node, error) {
 	const name = "CrossEntropy"
 	if !isMatrix(logits) || targets.Dims() != 1 || targets.Dtype() != tensor.Int32 || targets.Shape()[0] != logits.Shape()[0] {
@@ -73,10 +73,7 @@ func crossEntropy[F kernel.Float](logits, targets *G.Node, report *LossReport, l
 	}
 	o.hasGradient = []bool{true, false}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-		back, err := crossEntropyGrad(in, out, lse, report)
-		if err != nil {
-			return nil, err
-		}
+		back := crossEntropyGrad(in, lse, report)
 		back.waits = G.Nodes{out}
 		gradLogits, err := back.apply(grad, in[0], in[1])
 		return G.Nodes{gradLogits, nil}, err
@@ -84,33 +81,16 @@ func crossEntropy[F kernel.Float](logits, targets *G.Node, report *LossReport, l
 	return o.apply(logits, targets)
 }
 
-func crossEntropyGrad[F kernel.Float](in G.Nodes, out *G.Node, lse []F, report *LossReport) (*op, error) {
+func crossEntropyGrad[F kernel.Float](in G.Nodes, lse []F, report *LossReport) *op {
 	rows, vocab := in[0].Shape()[0], in[0].Shape()[1]
-	const name = "CrossEntropyGrad"
-	back, d := newOp[F](name, rows, vocab)
-	if source, ok := in[0].Op().(*op); ok && onlyReader(in[0], out) {
-		if logits, ok := source.memory.(*buffer[F]); ok {
-			back, d = newOpIn(name, logits, rows, vocab), logits
-		}
-	}
+	back, d := newOp[F]("CrossEntropyGrad", rows, vocab)
+	back.over = in[0]
 	back.run = func(in []G.Value) error {
 		scale := values1[F](in[0]) / F(max(1, report.Tokens))
 		kernel.CrossEntropyGrad(d.data, values[F](in[1]), lse, values[int32](in[2]), rows, vocab, scale)
 		return nil
 	}
-	return back, nil
-}
-
-// onlyReader reports whether reader alone uses the value of n.
-func onlyReader(n, reader *G.Node) bool {
-	readers := 0
-	for it := n.Graph().To(n.ID()); it.Next(); {
-		if it.Node().ID() != reader.ID() {
-			return false
-		}
-		readers++
-	}
-	return readers == 1
+	return back
 }
 
 func checkTargets(targets []int32, vocab int) error {

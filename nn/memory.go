@@ -57,11 +57,13 @@ func (b *buffer[F]) moveInto(host memory) bool {
 
 // ShareMemory lets the gradients in the graph of a loss take the memory of
 // values that nothing needs any more when they are computed. Call it once,
-// after [gorgonia.org/gorgonia.Grad] and before the first run, with the
-// gradients and other nodes whose values are wanted after a run.
+// after [gorgonia.org/gorgonia.Grad], when the graph is complete, and before
+// the first run, with the gradients and other nodes whose values are wanted
+// after a run.
 //
 // A run of the whole graph then destroys what the forward pass computed. A
-// program that stops at the loss leaves it whole: its values never share.
+// program that stops at the loss leaves it whole, but for what a run does not
+// write (see [Written]): its values never share.
 func ShareMemory(loss *G.Node, keep ...*G.Node) error {
 	g := loss.Graph()
 	sorted, err := G.Sort(g)
@@ -76,6 +78,11 @@ func ShareMemory(loss *G.Node, keep ...*G.Node) error {
 	for _, n := range sorted {
 		s.ancestors = append(s.ancestors, s.ancestorsOf(n))
 	}
+	for _, n := range keep {
+		if o, ok := n.Op().(*op); ok {
+			o.kept = true
+		}
+	}
 	forward := s.ancestors[s.order[loss.ID()]]
 	for i, n := range sorted {
 		o, ok := n.Op().(*op)
@@ -83,7 +90,7 @@ func ShareMemory(loss *G.Node, keep ...*G.Node) error {
 			continue
 		}
 		gradient := forward.Bit(i) == 0 && n != loss
-		s.place(i, n, o.memory, gradient)
+		s.place(i, n, o, gradient)
 	}
 	return nil
 }
@@ -99,6 +106,7 @@ type sharing struct {
 // A host is a memory with its latest tenant.
 type host struct {
 	memory memory
+	latest *G.Node
 	// readers of the latest value: when all of them have run the memory is
 	// free; never if forever.
 	readers []int
@@ -116,33 +124,37 @@ func (s *sharing) ancestorsOf(n *G.Node) *big.Int {
 }
 
 // place finds a memory for the value of node i: its own or, for a gradient,
-// the smallest that is free and large enough.
-func (s *sharing) place(i int, n *G.Node, m memory, gradient bool) {
+// that of the value which it overwrites, or the smallest that is free and large
+// enough.
+func (s *sharing) place(i int, n *G.Node, o *op, gradient bool) {
+	m := o.memory
 	readers, forever := s.readers(n)
-	own := slices.IndexFunc(s.hosts, func(h *host) bool { return h.memory == m })
-	if own >= 0 { // it was given the memory of a value that it overwrites
-		s.hosts[own].readers, s.hosts[own].forever = readers, forever
-		return
-	}
 	if gradient && !forever {
 		var best *host
 		for _, h := range s.hosts {
-			if h.memory.size() >= m.size() && s.free(h, i) && (best == nil || h.memory.size() < best.memory.size()) {
+			switch {
+			case h.memory.size() < m.size() || !s.free(h, i, o.over):
+			case h.latest == o.over:
+				best = h
+			case best == nil || best.latest != o.over && h.memory.size() < best.memory.size():
 				best = h
 			}
 		}
 		if best != nil && m.moveInto(best.memory) {
-			best.readers = readers
+			best.latest, best.readers = n, readers
 			return
 		}
 	}
-	s.hosts = append(s.hosts, &host{m, readers, forever})
+	s.hosts = append(s.hosts, &host{m, n, readers, forever})
 }
 
 // free reports whether all that read the value in h have run when node i does,
-// in whatever order the graph runs.
-func (s *sharing) free(h *host, i int) bool {
-	return !h.forever && !slices.ContainsFunc(h.readers, func(r int) bool { return s.ancestors[i].Bit(r) == 0 })
+// in whatever order the graph runs. Of a value that it may overwrite, node i
+// may be a reader itself.
+func (s *sharing) free(h *host, i int, over *G.Node) bool {
+	return !h.forever && !slices.ContainsFunc(h.readers, func(r int) bool {
+		return s.ancestors[i].Bit(r) == 0 && !(r == i && h.latest == over)
+	})
 }
 
 // readers lists the nodes that read a node's value; forever says that somebody
@@ -162,6 +174,31 @@ func (s *sharing) readers(n *G.Node) (all []int, forever bool) {
 		}
 	}
 	return all, forever || len(all) == 0
+}
+
+// Written reports whether the last run computed the values of a node. One of
+// fake-quantization, or a norm before it, does not where products multiply its
+// codes.
+func Written(n *G.Node) bool {
+	o, ok := n.Op().(*op)
+	return !ok || !o.unwritten
+}
+
+// descends reports whether n is computed from another node.
+func descends(n, from *G.Node) bool {
+	seen := map[int64]bool{}
+	var visit func(n *G.Node) bool
+	visit = func(n *G.Node) bool {
+		if n == from {
+			return true
+		}
+		if seen[n.ID()] {
+			return false
+		}
+		seen[n.ID()] = true
+		return slices.ContainsFunc(children(n), visit)
+	}
+	return visit(n)
 }
 
 // waitsFor reports whether a node runs after n without reading its value.
@@ -184,7 +221,7 @@ func children(n *G.Node) []*G.Node {
 // when it first runs.
 func onlyRead(n *G.Node, readers ...*op) bool {
 	o, ok := n.Op().(*op)
-	if !ok || o.memory == nil {
+	if !ok || o.memory == nil || o.kept {
 		return false
 	}
 	for it := n.Graph().To(n.ID()); it.Next(); {

@@ -123,25 +123,123 @@ func TestGradientsShareMemory(t *testing.T) {
 	}
 }
 
-// A value that is wanted after the run keeps its memory.
+// quantizedModel is the loss of two quantized blocks with a tied head.
+func quantizedModel(t *testing.T, lambda float64, gradientBits int) deep {
+	t.Helper()
+	const vocab, tokens, dim, width = 11, 8, 6, 10
+	d := deep{}
+	g, r := G.NewGraph(), rand.New(rand.NewPCG(7, 8))
+	parameter := func(shape ...int) *G.Node {
+		data := make([]float32, tensor.Shape(shape).TotalSize())
+		for i := range data {
+			data[i] = float32(r.NormFloat64())
+		}
+		n := G.NewTensor(g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(fmt.Sprintf("p%d", len(d.parameters))),
+			G.WithValue(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))))
+		d.parameters = append(d.parameters, n)
+		return n
+	}
+	ids := func(name string) *G.Node {
+		data := make([]int32, tokens)
+		for i := range data {
+			data[i] = r.Int32N(vocab)
+		}
+		return G.NewVector(g, tensor.Int32, G.WithShape(tokens), G.WithName(name), G.WithValue(tensor.New(tensor.WithShape(tokens), tensor.WithBacking(data))))
+	}
+	must := func(n *G.Node, err error) *G.Node {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	linear := func(x *G.Node, outs ...int) *G.Node {
+		in := x.Shape()[1]
+		x = must(FakeQuantActivation(x, &ActivationQuantizer{Bits: 8, Lambda: lambda, GradientBits: gradientBits}))
+		var weights []*G.Node
+		for _, out := range outs {
+			weights = append(weights, must(FakeQuantWeight(parameter(out, in), &WeightQuantizer{Lambda: lambda})))
+		}
+		return must(Linear(x, weights...))
+	}
+	attention := AttentionShape{Batch: 2, Context: tokens / 2, Heads: 1, KVHeads: 1, HeadDim: dim, RopeBase: 100}
+	rows := must(Embedding(parameter(vocab, dim), ids("ids")))
+	x := rows
+	for range 2 {
+		x = must(Residual(x, parameter(dim), 1e-5, func(h *G.Node) (*G.Node, error) {
+			h = must(Attention(linear(h, dim, dim, dim), attention))
+			return linear(must(RMSNorm(h, parameter(dim), 1e-5)), dim), nil
+		}))
+		x = must(Residual(x, parameter(dim), 1e-5, func(h *G.Node) (*G.Node, error) {
+			h = must(SiLUGate(linear(h, width, width)))
+			return linear(must(RMSNorm(h, parameter(width), 1e-5)), dim), nil
+		}))
+	}
+	logits := must(TiedHead(must(RMSNorm(x, parameter(dim), 1e-5)), rows))
+	d.cost = must(CrossEntropy(logits, ids("targets"), nil))
+	return d
+}
+
+func TestSharedMemoryKeepsTheBitsOfIntegers(t *testing.T) {
+	for _, lambda := range []float64{0.5, 1} {
+		for _, bits := range []int{16, 32} {
+			want := quantizedModel(t, lambda, bits).gradients(t, false)
+			got := quantizedModel(t, lambda, bits).gradients(t, true)
+			for i := range want {
+				if !slices.Equal(got[i], want[i]) {
+					t.Errorf("lambda %v, gradients at %d bits: gradient %d of %d differs", lambda, bits, i, len(want))
+				}
+			}
+		}
+	}
+}
+
+// A value that is wanted after the run is there, rotated queries and logits
+// among them.
 func TestKeptMemory(t *testing.T) {
-	d := newDeep(t, 2, true)
-	grads, err := G.Grad(d.cost, d.parameters...)
-	if err != nil {
-		t.Fatal(err)
+	plain, shared := quantizedModel(t, 1, 16), quantizedModel(t, 1, 16)
+	ours := func(d deep) (nodes G.Nodes) {
+		for _, n := range d.cost.Graph().ExactSubgraphRoots(d.cost).AllNodes() {
+			if o, ok := n.Op().(*op); ok && o.memory != nil {
+				nodes = append(nodes, n)
+			}
+		}
+		slices.SortFunc(nodes, func(a, b *G.Node) int { return int(a.Op().(*op).serial) - int(b.Op().(*op).serial) })
+		return nodes
 	}
-	var kept G.Nodes
-	for _, n := range d.cost.Graph().AllNodes() {
-		if o, ok := n.Op().(*op); ok && o.memory != nil {
-			kept = append(kept, n)
+	run := func(d deep, keep G.Nodes) {
+		grads, err := G.Grad(d.cost, d.parameters...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keep != nil {
+			if err := ShareMemory(d.cost, append(keep, grads...)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		vm := G.NewTapeMachine(d.cost.Graph())
+		defer vm.Close()
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if err := ShareMemory(d.cost, append(kept, grads...)...); err != nil {
-		t.Fatal(err)
+	kept, want := ours(shared), ours(plain)
+	for _, n := range want {
+		G.Read(n, new(G.Value)) // a reader, so that nothing overwrites it
 	}
-	for _, n := range kept {
-		if n.Op().(*op).memory.(*buffer[float32]).host != nil {
-			t.Errorf("%v shares its memory", n)
+	run(plain, nil)
+	run(shared, kept)
+	compared := 0
+	for i, n := range kept {
+		if !Written(n) || !Written(want[i]) {
+			continue
 		}
+		compared++
+		if !slices.Equal(n.Value().Data().([]float32), want[i].Value().Data().([]float32)) {
+			t.Errorf("%v has other values", n)
+		}
+	}
+	if compared < 10 {
+		t.Errorf("only %d values were there to compare", compared)
 	}
 }

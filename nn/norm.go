@@ -24,7 +24,8 @@ func RMSNorm(x, gain *G.Node, eps float64) (*G.Node, error) {
 // Residual returns the node x + branch(RMSNorm(x, gain, eps)): a branch of a
 // transformer's block with its norm and its residual connection. It is what
 // [RMSNorm] and [Add] make, but the gradients of both ways through x meet in
-// the norm's backward op, and not in one of Gorgonia's own.
+// the norm's backward op, and not in one of Gorgonia's own. The branch must have
+// a derivative.
 func Residual(x, gain *G.Node, eps float64, branch func(normed *G.Node) (*G.Node, error)) (*G.Node, error) {
 	const name = "Residual"
 	if err := checkNorm(name, x, gain); err != nil {
@@ -40,6 +41,9 @@ func Residual(x, gain *G.Node, eps float64, branch func(normed *G.Node) (*G.Node
 	y, err := branch(normed)
 	if err != nil {
 		return nil, err
+	}
+	if y == nil || !descends(y, normed) {
+		s = nil // the norm gets no gradient: the sum gives x its own
 	}
 	return addTo(name, x, y, s)
 }
@@ -78,7 +82,7 @@ func rmsNorm[F kernel.Float](x, gain *G.Node, eps F, s *skip) (*G.Node, error) {
 			return nil
 		}
 		kernel.RMSNormQuantize(c.codes, c.scales, n.inv, x, gain, rows, dim, eps, c.maxCode())
-		c.written = true
+		c.written, o.unwritten = true, true
 		return nil
 	}
 	o.diff = n.diff

@@ -36,6 +36,14 @@ type op struct {
 	// waits are the last inputs: nodes that the op runs after without reading
 	// their values.
 	waits G.Nodes
+	// over is an input that the op may overwrite with its output, element by
+	// element; nil for none.
+	over *G.Node
+	// kept says that the value is wanted after a run: see ShareMemory.
+	kept bool
+	// unwritten says that the last run left out's values alone, since nobody
+	// reads them.
+	unwritten bool
 
 	// diff returns the gradient for each input; nil for inputs without one.
 	// A nil diff marks an op that has no derivative.
@@ -43,8 +51,10 @@ type op struct {
 	// hasGradient tells which inputs get a gradient; nil means all.
 	hasGradient []bool
 
-	// tied is the *tied[F] of an embedding; nil for other ops.
-	tied any
+	// tied is the *tied[F] of an embedding, nil for other ops; hasHead says
+	// that it is in use.
+	tied    any
+	hasHead bool
 	// integers is the *integers[F] behind the float values of a fake-quant
 	// node; nil for other ops.
 	integers any
@@ -115,6 +125,7 @@ func (o *op) Do(in ...G.Value) (v G.Value, err error) {
 	if o.out == nil {
 		o.out = o.memory.dense(o.shape)
 	}
+	o.unwritten = false
 	if err := o.run(in); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.name, err)
 	}
@@ -155,12 +166,7 @@ func (o *op) apply(in ...*G.Node) (*G.Node, error) {
 // y is the memory behind the output.
 func newOp[F kernel.Float](name string, shape ...int) (o *op, y *buffer[F]) {
 	y = &buffer[F]{elements: tensor.Shape(shape).TotalSize()}
-	return newOpIn(name, y, shape...), y
-}
-
-// newOpIn is newOp with the output in the memory of another op.
-func newOpIn[F kernel.Float](name string, y *buffer[F], shape ...int) *op {
-	return &op{name: name, shape: tensor.Shape(shape), memory: y, output: kind{len(shape), dtypeOf[F]()}}
+	return &op{name: name, shape: tensor.Shape(shape), memory: y, output: kind{len(shape), dtypeOf[F]()}}, y
 }
 
 // newOpOn returns an op whose output is data.

@@ -72,7 +72,10 @@ func newRuled[F kernel.Float](name string, x *G.Node, r rule) (*G.Node, error) {
 		}
 		inputs = append(inputs, r.learned)
 	}
-	o.run = func(in []G.Value) error { return n.run(y.data, in) }
+	o.run = func(in []G.Value) (err error) {
+		o.unwritten, err = n.run(y.data, in)
+		return err
+	}
 	o.diff = n.diff
 	var err error
 	n.readers.node, err = o.apply(inputs...)
@@ -93,26 +96,27 @@ func (n *ruled[F]) multiplies() (group int, ok bool) {
 	return l.Run, row%l.Run == 0
 }
 
-func (n *ruled[F]) run(y []F, in []G.Value) error {
+// run writes y, or leaves it alone, having found codes, where nobody reads it.
+func (n *ruled[F]) run(y []F, in []G.Value) (unwritten bool, err error) {
 	x, m := values[F](in[0]), n.now()
 	if m.lambda == 0 && !m.noise.Enabled() {
 		copy(y, x)
-		return nil
+		return false, nil
 	}
 	n.tensor.Draw = m.draw()
 	if err := n.encode(x, in[1:]); err != nil {
-		return err
+		return false, err
 	}
 	if n.integers != nil {
 		n.integers.codes = n.tensor.Codes
 		if m.exact() && !n.readers.wantValues() {
-			return nil
+			return true, nil
 		}
 	}
 	n.eachRun(func(group, lo, hi int) {
 		n.blend(y[lo:hi], x[lo:hi], n.tensor.Codes[lo:hi], group, F(m.lambda))
 	})
-	return n.disturb(y, x, m)
+	return false, n.disturb(y, x, m)
 }
 
 // disturb adds the noise: each run has a stream of its own and the step of its

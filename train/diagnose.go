@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"trefoil/internal/kernel"
+	"trefoil/nn"
 )
 
 // firstNonFinite computes the loss of the batch at hand again and describes
@@ -22,7 +23,7 @@ func (g *Graph) firstNonFinite() string {
 	for i := len(sorted) - 1; i >= 0; i-- { // Sort begins at the results
 		node := sorted[i]
 		dense, ok := node.Value().(*tensor.Dense)
-		if !ok {
+		if !ok || !nn.Written(node) {
 			continue
 		}
 		if data, ok := dense.Data().([]float32); ok && kernel.FirstNonFinite(data) >= 0 {

@@ -219,21 +219,33 @@ func TestDivergence(t *testing.T) {
 	for _, test := range []struct {
 		name, want string
 		poison     float32
-		at         int // step after which a weight goes bad
+		at         int  // step after which a weight goes bad
+		gains      bool // the gains before it do, in a network that is quantized all along
 	}{
-		{"in an update", "step 13: the loss is NaN; first in ", float32(math.NaN()), 12},
-		{"in an evaluation", "the held-out loss is not finite; first in ", float32(math.NaN()), 10},
-		{"by an overflow", "blocks.1.ffn.up", float32(math.Inf(1)), 12},
+		{"in an update", "step 13: the loss is NaN; first in ", float32(math.NaN()), 12, false},
+		{"in an evaluation", "the held-out loss is not finite; first in ", float32(math.NaN()), 10, false},
+		{"by an overflow", "blocks.1.ffn.up", float32(math.Inf(1)), 12, false},
+		{"by finite gains", "first in Linear of ", 3e38, 12, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "run")
-			var bad *layers.Parameter
+			var bad, gains *layers.Parameter
 			var before []byte
 			o := Options{Dir: dir, Evaluated: func(Record) { before = checkpointOf(t, dir) }}
 			o.Step = func(step, _ int) {
-				if step == test.at {
+				switch {
+				case step != test.at:
+				case test.gains:
+					for i := range gains.Data() {
+						gains.Data()[i] = test.poison
+					}
+				default:
 					bad.Data()[3] = test.poison
 				}
+			}
+			c := c
+			if test.gains {
+				c.Quantization.Phases = nil
 			}
 			task, err := newTextTask(c, d)
 			if err != nil {
@@ -250,6 +262,7 @@ func TestDivergence(t *testing.T) {
 			}
 			defer r.close()
 			bad = task.network.Model.Blocks[1].FeedForward.Up.Weight
+			gains = task.network.Model.Blocks[1].FFNNorm.Gain
 			err = r.run(context.Background())
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), bad.Name) ||
 				!strings.Contains(err.Error(), export.Folder(dir).Best()) {
