@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func ternaryTileVNNI(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·ternaryTileVNNI(SB), NOSPLIT, $0-48
 	MOVQ         rows+24(FP), AX
 	CMPQ         AX, $0x02
@@ -36,6 +36,8 @@ TEXT ·ternaryTileVNNI(SB), NOSPLIT, $0-48
 block1:
 	VMOVDQU64    (CX), Z24
 	VMOVDQU64    64(CX), Z25
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
 	VPANDD       Z28, Z24, Z26
 	VPANDD       Z28, Z25, Z27
 	VPBROADCASTD (BX), Z29
@@ -98,6 +100,8 @@ rows2:
 block2:
 	VMOVDQU64    (CX), Z24
 	VMOVDQU64    64(CX), Z25
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
 	VPANDD       Z28, Z24, Z26
 	VPANDD       Z28, Z25, Z27
 	VPBROADCASTD (BX), Z29
@@ -653,7 +657,7 @@ block12:
 	RET
 
 // func ternaryTileAVX512(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, CMOV
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·ternaryTileAVX512(SB), NOSPLIT, $0-48
 	MOVQ         rows+24(FP), AX
 	CMPQ         AX, $0x02
@@ -688,6 +692,8 @@ flush1:
 block1:
 	VMOVDQU64    (CX), Z2
 	VMOVDQU64    64(CX), Z3
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
 	VPANDD       Z6, Z2, Z4
 	VPANDD       Z6, Z3, Z5
 	VPBROADCASTD (BX), Z7
@@ -769,6 +775,8 @@ flush2:
 block2:
 	VMOVDQU64    (CX), Z4
 	VMOVDQU64    64(CX), Z5
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
 	VPANDD       Z8, Z4, Z6
 	VPANDD       Z8, Z5, Z7
 	VPBROADCASTD (BX), Z9
@@ -1724,7 +1732,7 @@ block12:
 	RET
 
 // func ternaryTileAVX2(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·ternaryTileAVX2(SB), NOSPLIT, $0-48
 	MOVQ         rows+24(FP), AX
 	CMPQ         AX, $0x02
@@ -1755,6 +1763,8 @@ flush1:
 block1:
 	VMOVDQU      (CX), Y2
 	VMOVDQU      32(CX), Y3
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
 	VPAND        Y6, Y2, Y4
 	VPAND        Y6, Y3, Y5
 	VPBROADCASTD (BX), Y7
@@ -1836,6 +1846,8 @@ flush2:
 block2:
 	VMOVDQU      (CX), Y4
 	VMOVDQU      32(CX), Y5
+	PREFETCHT0   4096(CX)
+	PREFETCHT0   4160(CX)
 	VPAND        Y8, Y4, Y6
 	VPAND        Y8, Y5, Y7
 	VPBROADCASTD (BX), Y9

@@ -77,11 +77,24 @@ func (t *ternaryTile) loadParams() {
 	splat(lowBits, t.mask)
 }
 
+// With up to streamedRows rows the weights come from memory as fast as it
+// delivers them: they are asked for streamDistance bytes ahead, which is
+// farther than the processor looks by itself.
+const (
+	streamedRows   = 2
+	streamDistance = 4096
+)
+
 // block emits the products of one block: step is called for each field, row
 // and vector with the row's inputs in t.input and the codes in t.code[vector].
 func (t *ternaryTile) block(step func(field, row, vec int)) {
 	for v := range t.packed {
 		t.w.loadInts(Mem{Base: t.panel, Disp: v * t.w.bytes()}, t.packed[v])
+	}
+	if t.rows <= streamedRows {
+		for line := 0; line < panelBlock; line += 64 {
+			PREFETCHT0(Mem{Base: t.panel, Disp: streamDistance + line})
+		}
 	}
 	for field := range fieldsAWord {
 		for v := range t.code {
