@@ -5,17 +5,12 @@ import (
 	"strings"
 )
 
-// Text returns c as [Config.Print] prints it, but without comments and the
-// spaces before them.
+// Text returns c as [Config.Print] prints it, but without comments. [Parse] of
+// it gives c again.
 func (c Config) Text() string {
 	var b strings.Builder
-	c.Print(&b) // a Builder takes everything
-	lines := strings.Split(b.String(), "\n")
-	for i, line := range lines {
-		line, _, _ = strings.Cut(line, "  # ")
-		lines[i] = strings.TrimRight(line, " ")
-	}
-	return strings.Join(lines, "\n")
+	c.print(&b, false) // a Builder takes everything
+	return b.String()
 }
 
 // Changed reports the first line in which the text that a run depends on, such

@@ -73,7 +73,7 @@ type Train struct {
 
 	LR        float64 `yaml:"lr" doc:"peak learning rate of adamw"`
 	MuonLR    float64 `yaml:"muon_lr" doc:"peak learning rate of muon"`
-	MuonBlock int     `yaml:"muon_block" doc:"rows (of a tall matrix, columns) that muon makes orthogonal together; 0 for all, the published algorithm: blocks hurt float32 runs (loss 3.554, not 3.400)"`
+	MuonBlock int     `yaml:"muon_block" doc:"rows (of a tall matrix, columns) that muon makes orthogonal together; 0 for all, the published algorithm: blocks hurt float32 runs: see experiments/progressive"`
 	Schedule  string  `yaml:"schedule" doc:"of the learning rate: linear, cosine, wsd, two-stage or constant"`
 	Warmup    int     `yaml:"warmup" doc:"steps in which the learning rate rises to its peak; the schedule's own course counts from step 0"`
 	Floor     float64 `yaml:"floor" doc:"share of the peak to which the schedule falls"`

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"path"
 	"reflect"
 
 	"trefoil/quant"
@@ -27,8 +26,8 @@ func ParseMixed(name string, content []byte) (quant.Mixed, error) {
 	for i, rule := range m {
 		at := fmt.Sprintf("[%d]", i)
 		err := under(at+".quantizer", rule.Quantizer.Validate())
-		if _, bad := path.Match(rule.Layers, ""); bad != nil || rule.Layers == "" {
-			err = errors.Join(err, problem{at + ".layers", fmt.Sprintf("%q is not a pattern: write it as blocks.0.* or *.ffn.down", rule.Layers)})
+		if bad := quant.CheckPattern(rule.Layers); bad != nil {
+			err = errors.Join(err, problem{at + ".layers", bad.Error()})
 		}
 		for _, err := range leaves(err) {
 			if p, ok := err.(problem); !unread || ok && d.places[p.path] != "" {

@@ -22,9 +22,12 @@ func (c Config) Write(path string) error {
 
 // Print writes c as YAML with every field, its value and its meaning as a
 // comment. [Parse] of the text gives c again.
-func (c Config) Print(w io.Writer) error {
+func (c Config) Print(w io.Writer) error { return c.print(w, true) }
+
+// print writes c as YAML, with the comments if it is to be documented.
+func (c Config) print(w io.Writer, documented bool) error {
 	var p printer
-	p.fields(reflect.ValueOf(c), "", true, false)
+	p.fields(reflect.ValueOf(c), "", documented, false)
 	width := 0
 	for _, l := range p.lines {
 		if n := utf8.RuneCountInString(l.text); n <= maxColumn {

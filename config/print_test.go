@@ -49,6 +49,26 @@ func TestPrintParsesBack(t *testing.T) {
 	}
 }
 
+// The text without comments parses back too, with strings in it that look like
+// comments, and is otherwise the printed one up to each comment: the form that
+// older checkpoints hold.
+func TestText(t *testing.T) {
+	for _, c := range []Config{Default(), everything()} {
+		var want strings.Builder
+		for line := range strings.Lines(printed(t, c)) {
+			line, _, _ = strings.Cut(line, "  # ")
+			want.WriteString(strings.TrimRight(line, " \n") + "\n")
+		}
+		if got := c.Text(); got != want.String() {
+			t.Errorf("got\n%s\nwant\n%s", got, &want)
+		}
+		c.Data.Path, c.Data.Include = "corpus  # old", []string{"*.go  # and no more"}
+		if got, err := Parse("text.yaml", []byte(c.Text())); err != nil || !reflect.DeepEqual(got, c) {
+			t.Errorf("%v\n%s\nis read as %+v", err, c.Text(), got)
+		}
+	}
+}
+
 func TestPrintHasEveryFieldAndMeaning(t *testing.T) {
 	c := Default()
 	c.Train.Steps = 3000

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -481,6 +482,46 @@ func TestHeadBesideATiedEmbedding(t *testing.T) {
 		if m.Arch.UntiedHead != differs || noted != differs {
 			t.Errorf("differs %v: untied %v, notes %q", differs, m.Arch.UntiedHead, m.Notes)
 		}
+	}
+}
+
+// Whether the head is the embedding is found out without holding either.
+func TestEqualByBlocks(t *testing.T) {
+	const n = 1 << 20
+	dir, w := t.TempDir(), make([]float32, n)
+	other := slices.Clone(w)
+	other[n-1] = 1
+	f, err := os.Create(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = safetensors.Write(f, nil, []safetensors.Tensor{
+		{Name: "a", Shape: []int{n}, Data: w}, {Name: "same", Shape: []int{n}, Data: w}, {Name: "last", Shape: []int{n}, Data: other},
+		{Name: "shape", Shape: []int{n / 2, 2}, Data: w}, {Name: "type", Shape: []int{n}, Data: make([]int32, n)},
+	})
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	files, err := safetensors.OpenModel(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	h := &huggingFace{Model: files}
+	for _, name := range []string{"same", "last", "shape", "type"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		equal, err := h.equal("a", name)
+		runtime.ReadMemStats(&after)
+		if err != nil || equal != (name == "same") {
+			t.Errorf("%s: equal %v, %v", name, equal, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > n {
+			t.Errorf("%s: %d bytes were allocated to compare matrices of %d", name, took, 4*n)
+		}
+	}
+	if _, err := h.equal("a", "none"); err == nil || !strings.Contains(err.Error(), "tensor none is missing") {
+		t.Errorf("a tensor that is missing: %v", err)
 	}
 }
 

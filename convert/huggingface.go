@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -90,14 +92,26 @@ func (h *huggingFace) findHead(m *Model, c hfConfig) error {
 	return err
 }
 
-// equal reports whether two tensors have the same elements.
+// equal reports whether two tensors have the same type, shape and bytes. Of
+// these it compares SHA-256 sums, for a head can be too large to hold.
 func (h *huggingFace) equal(a, b string) (bool, error) {
-	x, err := h.Float32(a)
+	x, _, err := h.Find(a)
 	if err != nil {
 		return false, err
 	}
-	y, err := h.Float32(b)
-	return slices.Equal(x, y), err
+	y, _, err := h.Find(b)
+	if err != nil || x.DType != y.DType || !slices.Equal(x.Shape, y.Shape) {
+		return false, err
+	}
+	var sums [2][]byte
+	for i, name := range []string{a, b} {
+		sum := sha256.New()
+		if err := h.Scan(name, func(block []byte) error { _, err := sum.Write(block); return err }); err != nil {
+			return false, err
+		}
+		sums[i] = sum.Sum(nil)
+	}
+	return bytes.Equal(sums[0], sums[1]), nil
 }
 
 // check compares the names and shapes of all tensors with the architecture.

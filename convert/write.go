@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,10 +64,6 @@ func (m *Model) Write(ctx context.Context, dir string, o Options) (err error) {
 	folder := export.Folder(dir)
 	if err := m.checkFolder(dir); err != nil {
 		return err
-	}
-	// A failed import may have left a tokenizer.json, but only the model's.
-	if there, err := os.ReadFile(folder.Tokenizer()); err == nil && !bytes.Equal(there, m.Tokenizer.JSON()) {
-		return fmt.Errorf("%s is there already, and is not the model's: choose another folder with -o, or move it away", folder.Tokenizer())
 	}
 	c, err := m.config(dir, o)
 	if err != nil {

@@ -152,6 +152,9 @@ func (r *Run) writeHuggingFace(ctx context.Context, dir string, f Format, o Opti
 	}
 	weights := func(w io.Writer) error { return r.writeHuggingFaceWeights(ctx, w, f, o) }
 	parts = append([]part{{weightsFile, weights}}, parts...)
+	if err := checkFolder(dir, parts); err != nil {
+		return nil, err
+	}
 	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err

@@ -1,20 +1,21 @@
 package export
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"trefoil/internal/safetensors"
 )
 
 // checkPlace refuses to write a file where another one is that is not of an
 // export: one of the run, or one whose first bytes are not the format's. An
-// empty file gives way.
+// empty file gives way. Folders are for [checkFolder].
 func (r *Run) checkPlace(path string, f Format) error {
 	info, err := os.Stat(path)
 	switch {
@@ -23,7 +24,7 @@ func (r *Run) checkPlace(path string, f Format) error {
 	case err != nil:
 		return err
 	case f == HuggingFace || f == PackedHuggingFace:
-		return checkFolder(path, info)
+		return nil
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is not a file, and the format %s is one: choose another name", path, f)
 	case r.owns(path, info):
@@ -75,21 +76,38 @@ func isPlain(path string) bool {
 	return f.Metadata(modelKey) != ""
 }
 
-// checkFolder refuses a folder for Hugging Face that holds files of its names
-// that no export wrote: the model card tells.
-func checkFolder(dir string, info fs.FileInfo) error {
-	if !info.IsDir() {
+// checkFolder refuses a folder for Hugging Face that holds files by the names
+// of the parts that no export wrote: the model card tells.
+func checkFolder(dir string, parts []part) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.IsDir():
 		return fmt.Errorf("%s is a file, and the format a folder: choose another name", dir)
 	}
-	card, err := os.ReadFile(filepath.Join(dir, cardFile))
-	if err == nil && bytes.Contains(card, []byte(cardTag)) {
+	if card, err := os.ReadFile(filepath.Join(dir, cardFile)); err == nil && isCard(string(card)) {
 		return nil
 	}
-	for _, name := range []string{weightsFile, "config.json", "tokenizer.json", cardFile} {
-		path := filepath.Join(dir, name)
+	for _, p := range parts {
+		path := filepath.Join(dir, p.name)
 		if _, err := os.Lstat(path); err == nil {
 			return fmt.Errorf("%s is there already, and is not of an export: choose another folder", path)
 		}
 	}
 	return nil
+}
+
+// isCard tells whether a text is the model card of an export: one with the tag
+// in its front matter, the lines between the first, ---, and the next of the
+// kind.
+func isCard(text string) bool {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	end := slices.Index(lines[1:], "---")
+	return lines[0] == "---" && end >= 0 && slices.Contains(lines[1:1+end], cardTag)
 }

@@ -65,3 +65,36 @@ func TestExportReplacesOnlyExports(t *testing.T) {
 		}
 	}
 }
+
+// A folder that holds one file by the name of a part, but is not of an export,
+// is left as it is; a card tells an export by its front matter alone.
+func TestFolderOfOthers(t *testing.T) {
+	r := load(t, fakeRun(t))
+	for _, c := range [][2]string{
+		{"model.safetensors", ""}, {"config.json", "{}"}, {"tokenizer.json", "{}"}, {"tokenizer_config.json", "{}"},
+		{"special_tokens_map.json", "{}"}, {"generation_config.json", "{}"}, {"README.md", ""},
+		{"README.md", "# Clover\n\n- trefoil\n"},
+		{"README.md", "---\ntags:\n- clover\n---\n\n- trefoil\n"},
+		{"README.md", "---\ntags:\n- trefoil-like\n---\n"},
+		{"README.md", "---\n- trefoil\n"},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, c[0])
+		if err := os.WriteFile(path, []byte(c[1]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Write(t.Context(), dir, HuggingFace, options); err == nil || !strings.Contains(err.Error(), path+" is there already, and is not of an export: choose another folder") {
+			t.Errorf("over %s, %q: %v", c[0], c[1], err)
+		}
+		if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+			t.Errorf("over %s, %q: the folder holds %v (%v)", c[0], c[1], list, err)
+		}
+	}
+	dir := t.TempDir() // a card that somebody went on to write
+	if err := os.WriteFile(filepath.Join(dir, cardFile), []byte("---\r\ntags:\r\n  - trefoil\r\n---\r\nMine.\r\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Write(t.Context(), dir, HuggingFace, options); err != nil {
+		t.Error(err)
+	}
+}

@@ -25,6 +25,14 @@ type MixedRule struct {
 	Quantizer Config `yaml:"quantizer" json:"quantizer" doc:"of their weights"`
 }
 
+// CheckPattern reports a pattern of layers that is empty or malformed.
+func CheckPattern(pattern string) error {
+	if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+		return fmt.Errorf("%q is not a pattern: write it as blocks.0.* or *.ffn.down", pattern)
+	}
+	return nil
+}
+
 // Build returns the quantizers of the named layers. The first rule that
 // matches a name decides; a name that none matches has no entry, and stays in
 // float. A pattern that is malformed, or decides about no layer, and a
@@ -39,10 +47,9 @@ func (m Mixed) Build(names []string) (map[string]*Scalar, error) {
 			errs = append(errs, fmt.Errorf("[%d].quantizer: %w", i, err))
 			continue
 		}
-		switch n, err := r.claim(quantizers, q, names); {
-		case err != nil || r.Layers == "":
-			errs = append(errs, fmt.Errorf("[%d].layers: %q is not a pattern: write it as blocks.0.* or *.ffn.down", i, r.Layers))
-		case n == 0:
+		if err := CheckPattern(r.Layers); err != nil {
+			errs = append(errs, fmt.Errorf("[%d].layers: %w", i, err))
+		} else if r.claim(quantizers, q, names) == 0 {
 			errs = append(errs, fmt.Errorf("[%d].layers: %q decides about no layer: %s", i, r.Layers, r.idle(names)))
 		}
 	}
@@ -80,16 +87,13 @@ func (r MixedRule) idle(names []string) string {
 }
 
 // claim gives q to the names that match and have none yet, and counts them.
-func (r MixedRule) claim(quantizers map[string]*Scalar, q *Scalar, names []string) (claimed int, err error) {
+func (r MixedRule) claim(quantizers map[string]*Scalar, q *Scalar, names []string) (claimed int) {
 	for _, name := range names {
-		matched, err := path.Match(r.Layers, name)
-		if err != nil {
-			return claimed, err
-		}
+		matched, _ := path.Match(r.Layers, name)
 		if _, taken := quantizers[name]; matched && !taken {
 			quantizers[name] = q
 			claimed++
 		}
 	}
-	return claimed, nil
+	return claimed
 }

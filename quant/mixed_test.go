@@ -76,6 +76,17 @@ func TestMixedPrecisionErrors(t *testing.T) {
 	}
 }
 
+func TestCheckPattern(t *testing.T) {
+	for pattern, ok := range map[string]bool{"blocks.0.*": true, "*.[qk]": true, "head": true, "": false, "[": false, "a.[b": false, `\`: false} {
+		if err := CheckPattern(pattern); (err == nil) != ok {
+			t.Errorf("%q: %v", pattern, err)
+		}
+	}
+	if _, err := (Mixed{{"a.[b", Config{}}}).Build(nil); err == nil || !strings.Contains(err.Error(), `[0].layers: "a.[b" is not a pattern`) {
+		t.Errorf("without layers: %v", err)
+	}
+}
+
 // The tensors of a batch are those of single calls, in shared buffers that the
 // next batch uses again.
 func TestBatch(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path"
 
 	"trefoil/quant"
 )
@@ -102,8 +101,8 @@ func (q Quantization) validatePhase(at string, p Phase) error {
 		errs = append(errs, fmt.Errorf("%s.share: %v is outside 0..1: give the share of the run's steps", at, p.Share))
 	}
 	for i, pattern := range p.Layers {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			errs = append(errs, fmt.Errorf("%s.layers[%d]: %q is not a pattern: write it as blocks.0.* or *.ffn.down", at, i, pattern))
+		if err := quant.CheckPattern(pattern); err != nil {
+			errs = append(errs, fmt.Errorf("%s.layers[%d]: %w", at, i, err))
 		}
 	}
 	errs = append(errs, p.Lambda.validate(at+".lambda"))

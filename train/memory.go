@@ -12,9 +12,12 @@ import (
 // their gradients and moments, and of the activations those that the backward
 // pass needs.
 func leastMemory(c config.Config) int64 {
-	vocab := 256 // or more: the text is not read yet
-	if c.Data.Tokenizer.Kind == data.BPE {
+	vocab := 1 // or more: neither the text nor a tokenizer's file is read yet
+	switch c.Data.Tokenizer.Kind {
+	case data.BPE:
 		vocab = c.Data.Tokenizer.Vocab
+	case data.Byte:
+		vocab = 256
 	}
 	m := c.Model.Arch(vocab)
 	each := int64(12) // weight, gradient, first moment

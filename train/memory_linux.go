@@ -12,6 +12,17 @@ import (
 // not tell.
 func availableMemory() (most int64, ok bool) {
 	info, _ := os.ReadFile("/proc/meminfo")
+	group, _ := os.ReadFile("/sys/fs/cgroup/memory.max")
+	var space syscall.Rlimit
+	_ = syscall.Getrlimit(syscall.RLIMIT_AS, &space) // if it fails, 0: no limit
+	return memoryOf(info, int64(space.Cur), group)
+}
+
+// memoryOf is availableMemory of the content of /proc/meminfo, the limit of the
+// address space, which is no limit unless it is above 0, and the content of the
+// control group's memory.max, "max" for no limit. A file that is missing is
+// empty.
+func memoryOf(info []byte, space int64, group []byte) (most int64, ok bool) {
 	for _, name := range []string{"MemTotal:", "SwapTotal:"} {
 		if _, rest, found := bytes.Cut(info, []byte(name)); found {
 			line, _, _ := bytes.Cut(rest, []byte("kB"))
@@ -20,19 +31,15 @@ func availableMemory() (most int64, ok bool) {
 			}
 		}
 	}
-	ok = most > 0
-	lower := func(limit int64) {
+	limits := []int64{most, space}
+	if limit, err := strconv.ParseInt(string(bytes.TrimSpace(group)), 10, 64); err == nil {
+		limits = append(limits, limit)
+	}
+	most = 0
+	for _, limit := range limits {
 		if limit > 0 && (!ok || limit < most) {
 			most, ok = limit, true
 		}
-	}
-	var space syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_AS, &space) == nil {
-		lower(int64(space.Cur)) // unlimited is negative
-	}
-	group, _ := os.ReadFile("/sys/fs/cgroup/memory.max")
-	if limit, err := strconv.ParseInt(string(bytes.TrimSpace(group)), 10, 64); err == nil {
-		lower(limit)
 	}
 	return most, ok
 }

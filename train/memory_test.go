@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"trefoil/config"
+	"trefoil/data"
 )
 
 // The least memory is a bound from below, and not one that is always kept: the
@@ -27,15 +28,17 @@ func TestLeastMemory(t *testing.T) {
 	if d := leastMemory(c) - least; d != 8*3_676_416 {
 		t.Errorf("AdamW and accumulation take %d bytes more", d)
 	}
+	// Of other tokenizers than bpe only byte has a number of ids that is known.
+	for kind, ids := range map[string]int64{data.Byte: 256, data.Char: 1, data.File: 1} {
+		c := config.Default()
+		c.Data.Tokenizer.Kind = kind
+		if got, want := leastMemory(c), least-(2048-ids)*(12*256+4*2048); got != want {
+			t.Errorf("%s: %d bytes, want %d", kind, got, want)
+		}
+	}
 	c = config.Default()
 	c.Model.Dim, c.Model.FF = 4096, 16384
 	if err := fitsMemory(c, 3e9); err == nil || !strings.Contains(err.Error(), "MB of memory, and there are 3,000 MB: use a smaller model.dim") {
 		t.Errorf("a thousand million parameters in 3 GB: %v", err)
-	}
-}
-
-func TestAvailableMemory(t *testing.T) {
-	if most, ok := availableMemory(); ok && most < 100e6 {
-		t.Errorf("%d bytes", most)
 	}
 }

@@ -146,18 +146,17 @@ func (q *request) export(ctx context.Context, stdout io.Writer) error {
 			path = r.DefaultPath(f, q.options)
 		}
 		var report bytes.Buffer
-		err := q.write(ctx, r, f, path, &report, command.Columns(stdout))
+		errs = append(errs, q.write(ctx, r, f, path, &report, command.Columns(stdout)))
 		shown.Clear()
 		if report.Len() > 0 {
 			if _, err := fmt.Fprint(stdout, gap, &report); err != nil {
-				return fmt.Errorf("%s was written, but not its report: %w", path, err)
+				errs = append(errs, fmt.Errorf("%s was written, but not its report: %w", path, err))
 			}
 			gap = "\n"
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

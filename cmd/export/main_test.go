@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"os"
@@ -103,6 +104,43 @@ func TestFailedReport(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// That the report could not be written hides neither the error of an earlier
+// format nor that of verifying this one.
+func TestFailedReportHidesNoError(t *testing.T) {
+	m, err := convert.Open("../../convert/testdata/llama", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := m.Write(t.Context(), dir, convert.Options{Name: "llama"}); err != nil {
+		t.Fatal(err)
+	}
+	full, stopped := errors.New("no space"), errors.New("stopped")
+	ctx := &stopsOnce{Context: t.Context(), when: filepath.Join(dir, "model.safetensors"), err: stopped}
+	err = run(ctx, []string{dir, "-format", "hf-packed,safetensors", "-verify"}, failing{full})
+	if !errors.Is(err, full) || !errors.Is(err, stopped) || !strings.Contains(err.Error(), "2 bits would make them ternary") {
+		t.Errorf("got %v, want the errors of hf-packed, of verifying safetensors and of its report", err)
+	}
+}
+
+// stopsOnce is a context that has ended the first time that it is asked with a
+// file in place.
+type stopsOnce struct {
+	context.Context
+	when string
+	err  error
+	told bool
+}
+
+func (c *stopsOnce) Err() error {
+	if _, err := os.Stat(c.when); err == nil && !c.told {
+		c.told = true
+		return c.err
+	}
+	return c.Context.Err()
+}
 
 func TestReportOfAFloatRun(t *testing.T) {
 	r := sample()

@@ -81,6 +81,9 @@ const (
 	chunkElements = 16 << 10    // elements converted at a time
 )
 
+// shortestEntry is an entry of the header that takes the fewest bytes.
+const shortestEntry = `"":{"dtype":"U8","shape":[],"data_offsets":[0,1]},`
+
 // entry is a tensor's description in the header.
 type entry struct {
 	DType   DType   `json:"dtype"`

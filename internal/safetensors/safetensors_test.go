@@ -191,6 +191,19 @@ func TestHeaderOfManyTensors(t *testing.T) {
 	}
 }
 
+// A header that only names the offsets of many tensors takes memory for no more
+// than it has room for.
+func TestHeaderOfNoTensors(t *testing.T) {
+	b := file("{"+strings.Repeat(`"data_offsets"`, 200_000)+"}", nil)
+	var err error
+	if got := allocated(func() { _, err = read(b) }); got > 5*uint64(len(b)) {
+		t.Errorf("%d bytes were allocated for a header of %d", got, len(b))
+	}
+	if err == nil || !strings.Contains(err.Error(), "header: byte ") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestReadErrorsName(t *testing.T) {
 	r, err := read(encode(t, nil, sample()))
 	if err != nil {
