@@ -17,28 +17,39 @@ type deep struct {
 	parameters G.Nodes
 }
 
+// builder adds parameters with normal random values to a network.
+type builder struct {
+	t *testing.T
+	g *G.ExprGraph
+	r *rand.Rand
+	d *deep
+}
+
+func (b builder) parameter(shape ...int) *G.Node {
+	data := make([]float32, tensor.Shape(shape).TotalSize())
+	for i := range data {
+		data[i] = float32(b.r.NormFloat64())
+	}
+	n := G.NewTensor(b.g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(fmt.Sprintf("p%d", len(b.d.parameters))),
+		G.WithValue(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))))
+	b.d.parameters = append(b.d.parameters, n)
+	return n
+}
+
+func (b builder) must(n *G.Node, err error) *G.Node {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
 func newDeep(t *testing.T, blocks int, mixed bool) deep {
 	t.Helper()
 	const tokens, dim, width = 8, 6, 10
 	d := deep{}
-	g, r := G.NewGraph(), rand.New(rand.NewPCG(5, 6))
-	parameter := func(shape ...int) *G.Node {
-		data := make([]float32, tensor.Shape(shape).TotalSize())
-		for i := range data {
-			data[i] = float32(r.NormFloat64())
-		}
-		n := G.NewTensor(g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(fmt.Sprintf("p%d", len(d.parameters))),
-			G.WithValue(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))))
-		d.parameters = append(d.parameters, n)
-		return n
-	}
-	must := func(n *G.Node, err error) *G.Node {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
+	b := builder{t, G.NewGraph(), rand.New(rand.NewPCG(5, 6)), &d}
+	parameter, must := b.parameter, b.must
 	attention := AttentionShape{Batch: 2, Context: tokens / 2, Heads: 1, KVHeads: 1, HeadDim: dim, RopeBase: 100}
 	x := parameter(tokens, dim)
 	for range blocks {
@@ -128,30 +139,14 @@ func quantizedModel(t *testing.T, lambda float64, gradientBits int) deep {
 	t.Helper()
 	const vocab, tokens, dim, width = 11, 8, 6, 10
 	d := deep{}
-	g, r := G.NewGraph(), rand.New(rand.NewPCG(7, 8))
-	parameter := func(shape ...int) *G.Node {
-		data := make([]float32, tensor.Shape(shape).TotalSize())
-		for i := range data {
-			data[i] = float32(r.NormFloat64())
-		}
-		n := G.NewTensor(g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(fmt.Sprintf("p%d", len(d.parameters))),
-			G.WithValue(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))))
-		d.parameters = append(d.parameters, n)
-		return n
-	}
+	b := builder{t, G.NewGraph(), rand.New(rand.NewPCG(7, 8)), &d}
+	parameter, must := b.parameter, b.must
 	ids := func(name string) *G.Node {
 		data := make([]int32, tokens)
 		for i := range data {
-			data[i] = r.Int32N(vocab)
+			data[i] = b.r.Int32N(vocab)
 		}
-		return G.NewVector(g, tensor.Int32, G.WithShape(tokens), G.WithName(name), G.WithValue(tensor.New(tensor.WithShape(tokens), tensor.WithBacking(data))))
-	}
-	must := func(n *G.Node, err error) *G.Node {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
+		return G.NewVector(b.g, tensor.Int32, G.WithShape(tokens), G.WithName(name), G.WithValue(tensor.New(tensor.WithShape(tokens), tensor.WithBacking(data))))
 	}
 	linear := func(x *G.Node, outs ...int) *G.Node {
 		in := x.Shape()[1]
