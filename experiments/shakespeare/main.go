@@ -1,6 +1,6 @@
 // Command shakespeare trains the four corners of a comparison, b1.58 and
-// float32 by Muon and by AdamW, over several seeds, and prints a table of
-// held-out losses:
+// float32 by Muon and by AdamW, and the best recipe, over several seeds, and
+// prints a table of held-out losses:
 //
 //	go run ./experiments/shakespeare -data tinyshakespeare.txt
 //
@@ -24,21 +24,24 @@ import (
 	"trefoil/train"
 )
 
-// corner is a recipe as changes of shakespeare.yaml, which is b1.58 by Muon.
+// corner is a recipe as changes of shakespeare.yaml, which is b1.58 by Muon with
+// the median as scale.
 type corner struct {
 	name, words string
 	changes     []string
 }
 
 var (
-	float32Bits = []string{"quantization.weights.bits=32", "quantization.activations.bits=32", "quantization.phases=[]"}
+	absmean     = []string{"quantization.weights.scale=absmean"}
+	float32Bits = slices.Concat(absmean, []string{"quantization.weights.bits=32", "quantization.activations.bits=32", "quantization.phases=[]"})
 	cosine      = []string{"train.optimizer=adamw", "train.schedule=cosine", "train.floor=0.1"}
 
 	corners = []corner{
 		{"float32-adamw", "float32, AdamW 1e-3, cosine to a tenth", slices.Concat(float32Bits, cosine, []string{"train.lr=1e-3"})},
-		{"b158-adamw", "b1.58, AdamW 2e-3, cosine to a tenth", slices.Concat(cosine, []string{"train.lr=2e-3", "quantization.phases=[]"})},
+		{"b158-adamw", "b1.58, AdamW 2e-3, cosine to a tenth", slices.Concat(absmean, cosine, []string{"train.lr=2e-3", "quantization.phases=[]"})},
 		{"float32-muon", "float32, Muon 1e-2 and AdamW 2e-3, linear to zero", slices.Concat(float32Bits, []string{"train.lr=2e-3", "train.muon_lr=1e-2"})},
-		{"b158-muon", "b1.58, Muon 7e-3 and AdamW 4e-3, linear to zero, lambda over the first 0.3", nil},
+		{"b158-muon", "b1.58, Muon 7e-3 and AdamW 4e-3, linear to zero, lambda over the first 0.3", absmean},
+		{"b158-muon-median", "the same with the median as scale", nil},
 	}
 )
 
