@@ -374,12 +374,7 @@ func TestGGUFTypes(t *testing.T) {
 				}
 			}
 			path := filepath.Join(t.TempDir(), "m.gguf")
-			writeGGUF(t, m, path, "llama", func(p arch.Parameter) gguf.Type {
-				if p.Kind == arch.Linear {
-					return kind
-				}
-				return gguf.F32
-			}, nil)
+			writeGGUF(t, m, path, "llama", linearAs(kind), nil)
 			g := open(t, path)
 			ternary := slices.Contains(ternaryTypes, kind)
 			if g.Ternary != ternary || g.Arch != m.Arch {
@@ -432,12 +427,7 @@ func TestBitnetThatIsNotTernary(t *testing.T) {
 			}
 		}
 		path := filepath.Join(t.TempDir(), "m.gguf")
-		writeGGUF(t, m, path, "bitnet", func(p arch.Parameter) gguf.Type {
-			if p.Kind == arch.Linear {
-				return kind
-			}
-			return gguf.F32
-		}, nil)
+		writeGGUF(t, m, path, "bitnet", linearAs(kind), nil)
 		g := open(t, path)
 		if notes := strings.Join(g.Notes, "; "); g.Ternary || !strings.Contains(notes, "tensor blk.1.ffn_up.weight of type "+kind.String()+" is not ternary with one scale") {
 			t.Errorf("%v: ternary %v, notes %s", kind, g.Ternary, notes)
@@ -637,6 +627,16 @@ func neighbours(w []float32, rows, columns, width int) []float32 {
 func writeLlamaGGUF(t testing.TB, m *Model, path string, change func([]gguf.KeyValue) []gguf.KeyValue) {
 	t.Helper()
 	writeGGUF(t, m, path, "llama", func(arch.Parameter) gguf.Type { return gguf.F32 }, change)
+}
+
+// linearAs gives linear layers a type, and other parameters float32.
+func linearAs(kind gguf.Type) func(arch.Parameter) gguf.Type {
+	return func(p arch.Parameter) gguf.Type {
+		if p.Kind == arch.Linear {
+			return kind
+		}
+		return gguf.F32
+	}
 }
 
 // writeGGUF writes m as a GGUF file of an architecture, each parameter in the

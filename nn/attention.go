@@ -79,13 +79,17 @@ func attention[F kernel.Float](qkv *G.Node, s AttentionShape) (*G.Node, error) {
 	}
 	o, y := newOp[F]("Attention", rows, s.Heads*s.HeadDim)
 	var (
-		back *op
-		own  *buffer[F] // of rotated, where that cannot take the place of qkv
+		back  *op
+		known bool       // whether rotated can take the place of qkv
+		own   *buffer[F] // of rotated, where it cannot
 	)
 	o.run = func(in []G.Value) error {
 		rotated = values[F](in[0])
-		if own == nil && !onlyRead(qkv, o, back) {
-			own = &buffer[F]{elements: rows * width}
+		if !known {
+			known = true
+			if !onlyRead(qkv, o, back) {
+				own = &buffer[F]{elements: rows * width}
+			}
 		}
 		if own != nil {
 			rotated = own.allocate()

@@ -27,7 +27,7 @@ func Embedding(table, ids *G.Node) (*G.Node, error) {
 func embedding[F kernel.Float](table, ids *G.Node) (*G.Node, error) {
 	vocab, dim, tokens := table.Shape()[0], table.Shape()[1], ids.Shape()[0]
 	o, y := newOp[F]("Embedding", tokens, dim)
-	head := &tied[F]{table: table}
+	head := new(tied[F])
 	o.tied = head
 	o.run = func(in []G.Value) error {
 		table, ids := values[F](in[0]), values[int32](in[1])
@@ -41,12 +41,11 @@ func embedding[F kernel.Float](table, ids *G.Node) (*G.Node, error) {
 	}
 	o.hasGradient = []bool{true, false}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-		const name = "EmbeddingGrad"
 		d := head.grad
 		if d == nil {
 			d = make([]F, vocab*dim)
 		}
-		back := newOpOn(name, d, vocab, dim)
+		back := newOpOn("EmbeddingGrad", d, vocab, dim)
 		back.run = func(in []G.Value) error {
 			if head.grad == nil {
 				clear(d)
@@ -67,8 +66,8 @@ func embedding[F kernel.Float](table, ids *G.Node) (*G.Node, error) {
 // tied is the gradient of an embedding's table as the head of the model gives
 // it, to which the embedding adds its own: nil where there is no such head.
 type tied[F kernel.Float] struct {
-	table, node *G.Node
-	grad        []F
+	node *G.Node
+	grad []F
 }
 
 // TiedHead returns the node x table^T of logits [tokens, vocab] for x
@@ -86,7 +85,7 @@ func TiedHead(x, embedding *G.Node) (*G.Node, error) {
 	}
 	o := embedding.Op().(*op)
 	if o.hasHead || !descends(x, embedding) {
-		return Linear(x, children(embedding)[0])
+		return Linear(x, Operands(embedding)[0])
 	}
 	o.hasHead = true
 	return byType(name, x,
@@ -95,8 +94,7 @@ func TiedHead(x, embedding *G.Node) (*G.Node, error) {
 }
 
 func tiedHead[F kernel.Float](name string, x, embedding *G.Node) (*G.Node, error) {
-	t := embedding.Op().(*op).tied.(*tied[F])
-	table := t.table
+	t, table := embedding.Op().(*op).tied.(*tied[F]), Operands(embedding)[0]
 	o, l := linearOp[F](name, x, G.Nodes{table}, x.Shape()[0], table.Shape()[0])
 	o.hasGradient = []bool{true, false}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {

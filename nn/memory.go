@@ -115,7 +115,7 @@ type host struct {
 
 func (s *sharing) ancestorsOf(n *G.Node) *big.Int {
 	all := new(big.Int)
-	for _, c := range children(n) {
+	for _, c := range Operands(n) {
 		i := s.order[c.ID()]
 		all.Or(all, s.ancestors[i])
 		all.SetBit(all, i, 1)
@@ -196,7 +196,7 @@ func descends(n, from *G.Node) bool {
 			return false
 		}
 		seen[n.ID()] = true
-		return slices.ContainsFunc(children(n), visit)
+		return slices.ContainsFunc(Operands(n), visit)
 	}
 	return visit(n)
 }
@@ -207,9 +207,10 @@ func waitsFor(reader, n *G.Node) bool {
 	return ok && slices.Contains(o.waits, n)
 }
 
-// children lists the nodes that a node reads.
-func children(n *G.Node) []*G.Node {
-	var nodes []*G.Node
+// Operands lists the nodes that a node is computed from, in order, and those
+// that it only waits for.
+func Operands(n *G.Node) G.Nodes {
+	var nodes G.Nodes
 	for it := n.Graph().From(n.ID()); it.Next(); {
 		nodes = append(nodes, it.Node().(*G.Node))
 	}

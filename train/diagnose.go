@@ -41,10 +41,10 @@ func describe(n *G.Node) string {
 		return n.Name()
 	}
 	var parameters []string
-	inputs := children(n)
+	inputs := nn.Operands(n)
 	for _, c := range inputs {
 		for c.Op() != nil && strings.HasPrefix(c.Op().String(), "FakeQuantWeight") {
-			c = children(c)[0]
+			c = nn.Operands(c)[0]
 		}
 		if c.Op() == nil {
 			parameters = append(parameters, c.Name())
@@ -54,12 +54,4 @@ func describe(n *G.Node) string {
 		return fmt.Sprintf("%s of %s", n.Op(), strings.Join(parameters, ", "))
 	}
 	return fmt.Sprintf("%s behind %s", n.Op(), describe(inputs[0]))
-}
-
-func children(n *G.Node) []*G.Node {
-	var nodes []*G.Node
-	for it := n.Graph().From(n.ID()); it.Next(); {
-		nodes = append(nodes, it.Node().(*G.Node))
-	}
-	return nodes
 }

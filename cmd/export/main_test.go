@@ -82,8 +82,9 @@ func TestReportFitsTheTerminal(t *testing.T) {
 	}
 }
 
-// That the report could not be written is an error.
-func TestFailedReport(t *testing.T) {
+// imported returns a run made of a model of others.
+func imported(t *testing.T) string {
+	t.Helper()
 	m, err := convert.Open("../../convert/testdata/llama", "")
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +94,12 @@ func TestFailedReport(t *testing.T) {
 	if err := m.Write(t.Context(), dir, convert.Options{Name: "llama"}); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// That the report could not be written is an error.
+func TestFailedReport(t *testing.T) {
+	dir := imported(t)
 	full := errors.New("no space")
 	for _, f := range []string{"trefoil", "safetensors"} {
 		if err := run(t.Context(), []string{dir, "-format", f}, failing{full}); !errors.Is(err, full) {
@@ -108,18 +115,10 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 // That the report could not be written hides neither the error of an earlier
 // format nor that of verifying this one.
 func TestFailedReportHidesNoError(t *testing.T) {
-	m, err := convert.Open("../../convert/testdata/llama", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	dir := filepath.Join(t.TempDir(), "run")
-	if err := m.Write(t.Context(), dir, convert.Options{Name: "llama"}); err != nil {
-		t.Fatal(err)
-	}
+	dir := imported(t)
 	full, stopped := errors.New("no space"), errors.New("stopped")
 	ctx := &stopsOnce{Context: t.Context(), when: filepath.Join(dir, "model.safetensors"), err: stopped}
-	err = run(ctx, []string{dir, "-format", "hf-packed,safetensors", "-verify"}, failing{full})
+	err := run(ctx, []string{dir, "-format", "hf-packed,safetensors", "-verify"}, failing{full})
 	if !errors.Is(err, full) || !errors.Is(err, stopped) || !strings.Contains(err.Error(), "2 bits would make them ternary") {
 		t.Errorf("got %v, want the errors of hf-packed, of verifying safetensors and of its report", err)
 	}
@@ -177,17 +176,9 @@ func TestUsageErrors(t *testing.T) {
 // Several formats are written and verified in one call, and one that cannot
 // carry the run does not keep the others from it.
 func TestSeveralFormats(t *testing.T) {
-	m, err := convert.Open("../../convert/testdata/llama", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	dir := filepath.Join(t.TempDir(), "run")
-	if err := m.Write(t.Context(), dir, convert.Options{Name: "llama"}); err != nil {
-		t.Fatal(err)
-	}
+	dir := imported(t)
 	var out bytes.Buffer
-	err = run(t.Context(), []string{dir, "-format", "hf-packed,hf", "-format", "safetensors", "-verify"}, &out)
+	err := run(t.Context(), []string{dir, "-format", "hf-packed,hf", "-format", "safetensors", "-verify"}, &out)
 	if err == nil || !strings.Contains(err.Error(), "2 bits would make them ternary") || strings.Contains(err.Error(), "hf:") {
 		t.Errorf("got %v", err)
 	}
