@@ -15,7 +15,7 @@ package kernel
 //			sums[r*256+c] = sum
 //		}
 //	}
-func gradTileVNNI(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
+func gradTileVNNI(sums *int32, a *int16, rowA int, pairA int, b *int16, pairs int, add bool)
 
 // gradTileAVX512 multiplies 12 rows and 32 columns.
 //
@@ -28,7 +28,7 @@ func gradTileVNNI(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int
 //			sums[r*256+c] = sum
 //		}
 //	}
-func gradTileAVX512(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
+func gradTileAVX512(sums *int32, a *int16, rowA int, pairA int, b *int16, pairs int, add bool)
 
 // gradTileAVX2 multiplies 6 rows and 16 columns.
 //
@@ -41,7 +41,7 @@ func gradTileAVX512(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs i
 //			sums[r*256+c] = sum
 //		}
 //	}
-func gradTileAVX2(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
+func gradTileAVX2(sums *int32, a *int16, rowA int, pairA int, b *int16, pairs int, add bool)
 
 // interleaveBytesAVX2 interleaves 32 columns of pairs of rows.
 //
@@ -50,7 +50,7 @@ func gradTileAVX2(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int
 //			dst[p*64+2*c], dst[p*64+2*c+1] = src[2*p*ld+c], src[(2*p+1)*ld+c]
 //		}
 //	}
-func interleaveBytesAVX2(dst *int8, src *int8, ld int, pairs int)
+func interleaveBytesAVX2(dst *int16, src *int8, ld int, pairs int)
 
 // interleaveWordsAVX2 interleaves 12 columns of pairs of rows.
 //

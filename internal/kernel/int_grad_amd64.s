@@ -4,8 +4,8 @@
 
 #include "textflag.h"
 
-// func gradTileVNNI(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
-// Requires: AVX, AVX512BW, AVX512F
+// func gradTileVNNI(sums *int32, a *int16, rowA int, pairA int, b *int16, pairs int, add bool)
+// Requires: AVX, AVX512F
 TEXT ·gradTileVNNI(SB), NOSPLIT, $0-49
 	MOVQ   sums+0(FP), AX
 	MOVQ   b+32(FP), CX
@@ -45,8 +45,8 @@ TEXT ·gradTileVNNI(SB), NOSPLIT, $0-49
 	VPXORD Z23, Z23, Z23
 
 pair:
-	VPMOVSXBW    (CX), Z24
-	VPMOVSXBW    32(CX), Z25
+	VMOVDQU64    (CX), Z24
+	VMOVDQU64    64(CX), Z25
 	VPBROADCASTD (DX), Z26
 	VPDPWSSD     Z24, Z26, Z0
 	VPDPWSSD     Z25, Z26, Z1
@@ -87,7 +87,7 @@ pair:
 	ADDQ         SI, R9
 	ADDQ         SI, R10
 	ADDQ         SI, R8
-	ADDQ         $0x40, CX
+	SUBQ         $-128, CX
 	DECQ         DI
 	JNE          pair
 	MOVB         add+48(FP), CL
@@ -146,7 +146,7 @@ store:
 	VZEROUPPER
 	RET
 
-// func gradTileAVX512(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
+// func gradTileAVX512(sums *int32, a *int16, rowA int, pairA int, b *int16, pairs int, add bool)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·gradTileAVX512(SB), NOSPLIT, $0-49
 	MOVQ   sums+0(FP), AX
@@ -187,8 +187,8 @@ TEXT ·gradTileAVX512(SB), NOSPLIT, $0-49
 	VPXORD Z23, Z23, Z23
 
 pair:
-	VPMOVSXBW    (CX), Z24
-	VPMOVSXBW    32(CX), Z25
+	VMOVDQU64    (CX), Z24
+	VMOVDQU64    64(CX), Z25
 	VPBROADCASTD (DX), Z26
 	VPMADDWD     Z24, Z26, Z27
 	VPADDD       Z27, Z0, Z0
@@ -253,7 +253,7 @@ pair:
 	ADDQ         SI, R9
 	ADDQ         SI, R10
 	ADDQ         SI, R8
-	ADDQ         $0x40, CX
+	SUBQ         $-128, CX
 	DECQ         DI
 	JNE          pair
 	MOVB         add+48(FP), CL
@@ -312,7 +312,7 @@ store:
 	VZEROUPPER
 	RET
 
-// func gradTileAVX2(sums *int32, a *int16, rowA int, pairA int, b *int8, pairs int, add bool)
+// func gradTileAVX2(sums *int32, a *int16, rowA int, pairA int, b *int16, pairs int, add bool)
 // Requires: AVX, AVX2
 TEXT ·gradTileAVX2(SB), NOSPLIT, $0-49
 	MOVQ   sums+0(FP), AX
@@ -339,8 +339,8 @@ TEXT ·gradTileAVX2(SB), NOSPLIT, $0-49
 	VXORPS Y11, Y11, Y11
 
 pair:
-	VPMOVSXBW    (CX), Y12
-	VPMOVSXBW    16(CX), Y13
+	VMOVDQU      (CX), Y12
+	VMOVDQU      32(CX), Y13
 	VPBROADCASTD (DX), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y0, Y0
@@ -373,7 +373,7 @@ pair:
 	VPADDD       Y15, Y11, Y11
 	ADDQ         SI, DX
 	ADDQ         SI, R8
-	ADDQ         $0x40, CX
+	SUBQ         $-128, CX
 	DECQ         DI
 	JNE          pair
 	MOVB         add+48(FP), CL
@@ -408,7 +408,7 @@ store:
 	VZEROUPPER
 	RET
 
-// func interleaveBytesAVX2(dst *int8, src *int8, ld int, pairs int)
+// func interleaveBytesAVX2(dst *int16, src *int8, ld int, pairs int)
 // Requires: AVX, AVX2
 TEXT ·interleaveBytesAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), AX
@@ -417,16 +417,24 @@ TEXT ·interleaveBytesAVX2(SB), NOSPLIT, $0-32
 	MOVQ pairs+24(FP), BX
 
 pair:
-	VMOVDQU    (CX), Y0
-	VMOVDQU    (CX)(DX*1), Y1
-	VPUNPCKLBW Y1, Y0, Y2
-	VPUNPCKHBW Y1, Y0, Y3
+	VPMOVSXBW  (CX), Y0
+	VPMOVSXBW  (CX)(DX*1), Y1
+	VPUNPCKLWD Y1, Y0, Y2
+	VPUNPCKHWD Y1, Y0, Y3
 	VPERM2I128 $0x20, Y3, Y2, Y0
 	VPERM2I128 $0x31, Y3, Y2, Y1
 	VMOVDQU    Y0, (AX)
 	VMOVDQU    Y1, 32(AX)
+	VPMOVSXBW  16(CX), Y0
+	VPMOVSXBW  16(CX)(DX*1), Y1
+	VPUNPCKLWD Y1, Y0, Y2
+	VPUNPCKHWD Y1, Y0, Y3
+	VPERM2I128 $0x20, Y3, Y2, Y0
+	VPERM2I128 $0x31, Y3, Y2, Y1
+	VMOVDQU    Y0, 64(AX)
+	VMOVDQU    Y1, 96(AX)
 	LEAQ       (CX)(DX*2), CX
-	ADDQ       $0x40, AX
+	SUBQ       $-128, AX
 	DECQ       BX
 	JNE        pair
 	VZEROUPPER

@@ -1,16 +1,16 @@
 package kernel
 
 // wordTiles is the inner product of both gradients at one level: 16-bit codes
-// on the left, bytes on the right, sums of 32 bits. Steps of the sum go in
-// pairs. The right operand is in panels of 32 columns: [pairs][32][2].
+// on the left, bytes in words on the right, sums of 32 bits. Steps of the sum go
+// in pairs. The right operand is in panels of 32 columns: [pairs][32][2].
 type wordTiles struct {
 	rows, cols int // of a tile: divisors of tileRows and panelOutputs
-	tile       func(sums *int32, a *int16, rowA, pairA int, b *int8, pairs int, add bool)
+	tile       func(sums *int32, a *int16, rowA, pairA int, b *int16, pairs int, add bool)
 }
 
 // panel multiplies tileRows rows and one panel; add says that the product is
 // added to sums. Rows of a are rowA elements apart, pairs pairA.
-func (t *wordTiles) panel(sums []int32, a []int16, rowA, pairA int, b []int8, pairs int, add bool) {
+func (t *wordTiles) panel(sums []int32, a []int16, rowA, pairA int, b []int16, pairs int, add bool) {
 	for r := 0; r < tileRows; r += t.rows {
 		for c := 0; c < panelOutputs; c += t.cols {
 			t.tile(&sums[r*stripCols+c], &a[r*rowA], rowA, pairA, &b[2*c], pairs, add)
@@ -29,9 +29,9 @@ const (
 	packPairs = 16
 )
 
-// packRight packs columns of b [steps, n] into panels of ceil(steps/2) pairs,
+// packRight packs columns of b [steps, n], widened to words, into panels of ceil(steps/2) pairs,
 // filled up with zeros.
-func (k *integerKernels) packRight(dst, b []int8, steps, n int) {
+func (k *integerKernels) packRight(dst []int16, b []int8, steps, n int) {
 	pairs := (steps + 1) / 2
 	size := pairs * 2 * panelOutputs
 	panels := (n + panelOutputs - 1) / panelOutputs
@@ -43,7 +43,7 @@ func (k *integerKernels) packRight(dst, b []int8, steps, n int) {
 	})
 }
 
-func (k *integerKernels) packRightPanel(dst, b []int8, ld, steps, cols int) {
+func (k *integerKernels) packRightPanel(dst []int16, b []int8, ld, steps, cols int) {
 	fast := 0
 	if cols == panelOutputs && steps > 1 {
 		fast = steps / 2
@@ -54,7 +54,7 @@ func (k *integerKernels) packRightPanel(dst, b []int8, ld, steps, cols int) {
 	for s := 2 * fast; s < steps; s++ {
 		line := rest[(s-2*fast)/2*2*panelOutputs+s%2:]
 		for c, v := range b[s*ld : s*ld+cols] {
-			line[2*c] = v
+			line[2*c] = int16(v)
 		}
 	}
 }
@@ -66,7 +66,7 @@ func (g *gradInput[F]) tiles(k *integerKernels) {
 	defer buf.release()
 	pairs := (g.out + 1) / 2
 	panels := (g.in + panelOutputs - 1) / panelOutputs
-	packed := grow(&buf.int8, panels*pairs*2*panelOutputs)
+	packed := grow(&buf.int16, panels*pairs*2*panelOutputs)
 	k.packRight(packed, g.w, g.out, g.in)
 	groups := gradGroups(g.rows, 1)
 	Parallel(groups.n, func(i int) {
@@ -87,7 +87,7 @@ type codedRows[F Float] struct {
 // group computes rows [first, end). It quantizes them, to rows at distances
 // that keep them out of each other's cache sets, and then goes through the
 // strips of columns. A last pair's code beyond out meets a zero of the weights.
-func (g *gradInput[F]) group(k *integerKernels, packed []int8, first, end int) {
+func (g *gradInput[F]) group(k *integerKernels, packed []int16, first, end int) {
 	buf := taskSpace()
 	defer buf.release()
 	ld := paddedRow(2*g.out) / 2
@@ -99,32 +99,34 @@ func (g *gradInput[F]) group(k *integerKernels, packed []int8, first, end int) {
 		}
 		scales[r] = g.quantize(codes[r*ld:r*ld+g.out], first+r)
 	}
-	sums := grow(&buf.int32, tileRows*stripCols)
 	for col := 0; col < g.in; col += stripCols {
-		for r := 0; r < len(scales); r += tileRows {
-			tile := codedRows[F]{first + r, codes[r*ld:], ld, scales[r:min(len(scales), r+tileRows)]}
-			g.tile(k, packed, tile, col, sums)
-		}
+		g.strip(k, packed, codedRows[F]{first, codes, ld, scales}, col, grow(&buf.int32, len(codes)/ld*stripCols))
 	}
 }
 
-// tile computes a strip of columns, from col on, of up to tileRows rows.
-func (g *gradInput[F]) tile(k *integerKernels, packed []int8, rows codedRows[F], col int, sums []int32) {
+// strip computes a strip of columns, from col on, of some rows: with some steps
+// of the weights all tiles after another, so that these stay in the second-level
+// cache, then with the next.
+func (g *gradInput[F]) strip(k *integerKernels, packed []int16, rows codedRows[F], col int, sums []int32) {
 	cols := min(stripCols, g.in-col)
 	pairs := (g.out + 1) / 2
 	size := pairs * 2 * panelOutputs
 	for pair := 0; pair < pairs; {
-		n := min(tilePairs, pairs-pair)
-		for c := 0; c < cols; c += panelOutputs {
-			if pair+n == pairs {
-				prefetch(k, g.dx[rows.first*g.in+col+c:], g.in, len(rows.scales), panelOutputs)
+		from, n := pair, min(tilePairs, pairs-pair)
+		pair += n
+		last := pair == pairs
+		for r := 0; r < len(rows.scales); r += tileRows {
+			scales, sums := rows.scales[r:min(len(rows.scales), r+tileRows)], sums[r*stripCols:]
+			for c := 0; c < cols; c += panelOutputs {
+				if last {
+					prefetch(k, g.dx[(rows.first+r)*g.in+col+c:], g.in, len(scales), panelOutputs)
+				}
+				panel := packed[(col+c)/panelOutputs*size:][:size]
+				k.grad.panel(sums[c:], rows.codes[r*rows.ld+2*from:], rows.ld, 2, panel[from*2*panelOutputs:], n, 2*from%inputBlock > 0)
 			}
-			panel := packed[(col+c)/panelOutputs*size:][:size]
-			k.grad.panel(sums[c:], rows.codes[2*pair:], rows.ld, 2, panel[pair*2*panelOutputs:], n, 2*pair%inputBlock > 0)
-		}
-		add := g.add || 2*pair >= inputBlock
-		if pair += n; pair == pairs || 2*pair%inputBlock == 0 {
-			g.finish(rows.scales, rows.first, col, cols, add, sums)
+			if last || 2*pair%inputBlock == 0 {
+				g.finish(scales, rows.first+r, col, cols, g.add || 2*from >= inputBlock, sums)
+			}
 		}
 	}
 }
@@ -134,8 +136,8 @@ func (g *gradInput[F]) tile(k *integerKernels, packed []int8, rows codedRows[F],
 func (g *gradWeight[F]) tiles(k *integerKernels, buf *workspace) {
 	tiles := (g.out + tileRows - 1) / tileRows
 	panels := (g.in + panelOutputs - 1) / panelOutputs
-	left := grow(&buf.int16, tiles*tileRows*weightBlock)
-	right := grow(&buf.int8, panels*panelOutputs*weightBlock)
+	words := grow(&buf.int16, (tiles*tileRows+panels*panelOutputs)*weightBlock)
+	left, right := words[:tiles*tileRows*weightBlock], words[tiles*tileRows*weightBlock:]
 	strips := (g.in + stripCols - 1) / stripCols
 	groups := gradGroups(g.out, strips)
 	for row := 0; row < g.rows; row += weightBlock {
@@ -176,7 +178,7 @@ func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps int)
 }
 
 // tile computes a strip of up to tileRows outputs, for one block of rows.
-func (g *gradWeight[F]) tile(k *integerKernels, left []int16, right []int8, o, col, row, steps int) {
+func (g *gradWeight[F]) tile(k *integerKernels, left, right []int16, o, col, row, steps int) {
 	buf := taskSpace()
 	defer buf.release()
 	sums := grow(&buf.int32, tileRows*stripCols)

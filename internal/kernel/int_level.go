@@ -9,7 +9,7 @@ type integerKernels struct {
 
 	packFour        func(panel *byte, codes *int8, ld, pairs int)
 	sumBytes        func(x *int8, n int) int32
-	interleaveBytes func(dst, src *int8, ld, pairs int)
+	interleaveBytes func(dst *int16, src *int8, ld, pairs int)
 	interleaveWords func(dst, src *int16, ld, pairs int)
 
 	scaleTile     func(y *float32, ldy int, sums, offsets *int32, scales *float32, rows, n int)

@@ -18,11 +18,12 @@ func init() {
 	}
 }
 
-// gradTile emits the product of 16-bit codes with bytes that are widened on
-// the way. Two steps of the sum lie next to one another in both operands.
+// gradTile emits the product of 16-bit codes. Two steps of the sum lie next to
+// one another in both operands. The right one could be bytes, widened on the
+// way, but that takes a port from every thirteenth product.
 func gradTile(w width, suffix string, rows int) {
 	cols := 2 * w.lanes
-	TEXT("gradTile"+suffix, NOSPLIT, "func(sums *int32, a *int16, rowA, pairA int, b *int8, pairs int, add bool)")
+	TEXT("gradTile"+suffix, NOSPLIT, "func(sums *int32, a *int16, rowA, pairA int, b *int16, pairs int, add bool)")
 	Doc(fmt.Sprintf("gradTile%s multiplies %d rows and %d columns.", suffix, rows, cols),
 		"",
 		fmt.Sprintf("\tfor r := range %d {", rows),
@@ -50,7 +51,7 @@ func gradTile(w width, suffix string, rows int) {
 	}
 	Label("pair")
 	for v := range x {
-		VPMOVSXBW(Mem{Base: b, Disp: v * w.bytes() / 2}, x[v])
+		w.loadInts(Mem{Base: b, Disp: v * w.bytes()}, x[v])
 	}
 	for r := range rows {
 		VPBROADCASTD(ptr.at(r, 0), code)
@@ -64,7 +65,7 @@ func gradTile(w width, suffix string, rows int) {
 		}
 	}
 	ptr.advance(pairA)
-	ADDQ(U8(64), b)
+	SUBQ(I8(-128), b)
 	DECQ(pairs)
 	JNE(LabelRef("pair"))
 	each := func(do func(m Mem, acc VecPhysical)) {
@@ -87,7 +88,7 @@ func gradTile(w width, suffix string, rows int) {
 
 // interleaveBytes emits the packing of the right operand.
 func interleaveBytes() {
-	TEXT("interleaveBytesAVX2", NOSPLIT, "func(dst, src *int8, ld, pairs int)")
+	TEXT("interleaveBytesAVX2", NOSPLIT, "func(dst *int16, src *int8, ld, pairs int)")
 	Doc("interleaveBytesAVX2 interleaves 32 columns of pairs of rows.",
 		"",
 		"\tfor p := range pairs {",
@@ -98,16 +99,18 @@ func interleaveBytes() {
 	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
 	ld, pairs := Load(Param("ld"), GP64()), Load(Param("pairs"), GP64())
 	Label("pair")
-	VMOVDQU(Mem{Base: src}, Y0)
-	VMOVDQU(Mem{Base: src, Index: ld, Scale: 1}, Y1)
-	VPUNPCKLBW(Y1, Y0, Y2)
-	VPUNPCKHBW(Y1, Y0, Y3)
-	VPERM2I128(U8(0x20), Y3, Y2, Y0)
-	VPERM2I128(U8(0x31), Y3, Y2, Y1)
-	VMOVDQU(Y0, Mem{Base: dst})
-	VMOVDQU(Y1, Mem{Base: dst, Disp: 32})
+	for half := range 2 {
+		VPMOVSXBW(Mem{Base: src, Disp: 16 * half}, Y0)
+		VPMOVSXBW(Mem{Base: src, Index: ld, Scale: 1, Disp: 16 * half}, Y1)
+		VPUNPCKLWD(Y1, Y0, Y2)
+		VPUNPCKHWD(Y1, Y0, Y3)
+		VPERM2I128(U8(0x20), Y3, Y2, Y0)
+		VPERM2I128(U8(0x31), Y3, Y2, Y1)
+		VMOVDQU(Y0, Mem{Base: dst, Disp: 64 * half})
+		VMOVDQU(Y1, Mem{Base: dst, Disp: 64*half + 32})
+	}
 	LEAQ(Mem{Base: src, Index: ld, Scale: 2}, src)
-	ADDQ(U8(64), dst)
+	SUBQ(I8(-128), dst)
 	DECQ(pairs)
 	JNE(LabelRef("pair"))
 	VZEROUPPER()
