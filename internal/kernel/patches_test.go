@@ -35,7 +35,7 @@ func TestPatchesGradIsTranspose(t *testing.T) {
 		if s.Validate() != nil {
 			continue
 		}
-		x, d := random[float64](r, s.Batch*s.Height*s.Width*s.Channels).x, random[float64](r, s.Rows()*s.Cols()).x
+		x, d := gaussian[float64](r, s.Batch*s.Height*s.Width*s.Channels), gaussian[float64](r, s.Rows()*s.Cols())
 		p, dx := make([]float64, len(d)), make([]float64, len(x))
 		Patches(p, x, s)
 		PatchesGrad(dx, d, s)
