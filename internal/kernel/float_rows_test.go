@@ -97,7 +97,7 @@ func TestSiLUGateFarFromZero(t *testing.T) {
 func checkRMSNorm(t *testing.T, r *rand.Rand, rows, dim int) {
 	t.Helper()
 	n := rows * dim
-	x, gain, dy := random[float32](r, n), random[float32](r, dim), random[float32](r, n)
+	x, gain, dy, around := random[float32](r, n), random[float32](r, dim), random[float32](r, n), random[float32](r, n)
 	y, inv := newFenced[float32](n, guard), newFenced[float32](rows, guard)
 	dx, dgain := newFenced[float32](n, guard), newFenced[float32](dim, guard)
 	wantY, wantInv, wantDX, wantGain := make([]float64, n), make([]float64, rows), make([]float64, n), make([]float64, dim)
@@ -112,10 +112,15 @@ func checkRMSNorm(t *testing.T, r *rand.Rand, rows, dim int) {
 	for _, v := range wantInv {
 		largest = max(largest, v*v)
 	}
-	RMSNormGrad(dx.s, dgain.s, dy.s, x.s, gain.s, inv.s, nil, rows, dim)
-	RMSNormGrad(wantDX, wantGain, widen(dy.s), widen(x.s), widen(gain.s), wantInv, nil, rows, dim)
-	near(t, what+" dx", dx.s, wantDX, 1e-5*largest)
-	near(t, what+" dgain", dgain.s, wantGain, 1e-4)
+	for _, around := range [][]float32{nil, around.s} {
+		RMSNormGrad(dx.s, dgain.s, dy.s, x.s, gain.s, inv.s, around, rows, dim)
+		RMSNormGrad(wantDX, wantGain, widen(dy.s), widen(x.s), widen(gain.s), wantInv, nil, rows, dim)
+		for i, v := range around {
+			wantDX[i] += float64(v)
+		}
+		near(t, what+" dx", dx.s, wantDX, 1e-5*largest)
+		near(t, what+" dgain", dgain.s, wantGain, 1e-4)
+	}
 	for _, g := range []fenced[float32]{y, inv, dx, dgain} {
 		g.check(t, what)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -130,22 +131,36 @@ func TestExp(t *testing.T) {
 func TestThreads(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		defer SetThreads(SetThreads(1))
-		const rows, dim = 301, 517
+		const rows, dim, half = 301, 517, 129
 		r := rand.New(rand.NewPCG(17, 18))
 		x, gain, dy, gu := gaussian[float32](r, rows*dim), gaussian[float32](r, dim), gaussian[float32](r, rows*dim), gaussian[float32](r, 2*rows*dim)
+		around, cos, sin := gaussian[float32](r, rows*dim), make([]float32, 6*half), make([]float32, 6*half)
+		RopeTable(cos, sin, 6, 2*half, 10000)
 		targets := make([]int32, rows)
 		compute := func(first, rows int) (all [][]float32) {
 			n := rows * dim
-			x, dy, gu := x[first*dim:], dy[first*dim:], gu[2*first*dim:]
+			x, dy, gu, around := x[first*dim:][:n], dy[first*dim:][:n], gu[2*first*dim:][:2*n], around[first*dim:][:n]
 			y, inv, dx, dgain := make([]float32, n), make([]float32, rows), make([]float32, n), make([]float32, dim)
 			RMSNorm(y, inv, x, gain, rows, dim, 1e-5)
-			RMSNormGrad(dx, dgain, dy, x, gain, inv, nil, rows, dim)
-			gate, dgu, loss, lse, d := make([]float32, n), make([]float32, 2*n), make([]float32, rows), make([]float32, rows), make([]float32, n)
-			SiLUGate(gate, gu, rows, dim)
-			SiLUGateGrad(dgu, dy, gu, rows, dim)
+			RMSNormGrad(dx, dgain, dy, x, gain, inv, around, rows, dim)
+			codes, scales := make([]int8, n), make([]float32, rows)
+			RMSNormQuantize(codes, scales, inv, x, gain, rows, dim, 1e-5, 127)
+			silu, dsilu, relu, drelu := make([]float32, n), make([]float32, 2*n), make([]float32, n), make([]float32, 2*n)
+			SiLUGate(silu, gu, rows, dim)
+			SiLUGateGrad(dsilu, dy, gu, rows, dim)
+			ReLU2Gate(relu, gu, rows, dim)
+			ReLU2GateGrad(drelu, dy, gu, rows, dim)
+			loss, lse, d := make([]float32, rows), make([]float32, rows), make([]float32, n)
 			CrossEntropy(loss, lse, x, targets[first:], rows, dim)
 			CrossEntropyGrad(d, x, lse, targets[first:], rows, dim, 1)
-			return [][]float32{y, inv, dx, gate, dgu, loss, lse, d, dgain, {float32(SumSquares(x[:n]))}}
+			rotated := slices.Clone(x)
+			Rope(rotated, cos, sin, rows, dim, 2, 2*half, 1, 5, false)
+			dequantized := make([]float32, n)
+			DequantizeRows(dequantized, codes, scales, rows, dim)
+			w, m, v := slices.Clone(x), slices.Clone(around), make([]float32, n)
+			AdamW(w, m, v, dy, AdamWStep{LR: 0.01, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5, Step: 2})
+			return [][]float32{y, inv, scales, dequantized, dx, silu, dsilu, relu, drelu, loss, lse, d, rotated, w, m, v, // by rows
+				dgain, {float32(SumSquares(x))}}
 		}
 		want := compute(0, rows)
 		for _, threads := range []int{2, 3, 8} {
@@ -155,7 +170,7 @@ func TestThreads(t *testing.T) {
 			}
 		}
 		for row := 0; row < rows; row += 37 {
-			for i, got := range compute(row, 1)[:8] {
+			for i, got := range compute(row, 1)[:16] {
 				same(t, fmt.Sprintf("row %d alone, output %d", row, i), got, want[i][row*len(got):(row+1)*len(got)])
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -50,7 +51,7 @@ func near(t *testing.T, what string, got []float32, want []float64, bound float6
 func TestGemm(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		r := rand.New(rand.NewPCG(1, 2))
-		shapes := [][3]int{{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 300, 64}, {64, 65, 32}, {7, 31, 193}, {250, 130, 400}, {500, 20, 33}}
+		shapes := [][3]int{{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 300, 64}, {64, 65, 32}, {7, 31, 193}, {250, 130, 400}, {500, 20, 33}, {611, 133, 300}}
 		for range 60 {
 			shapes = append(shapes, [3]int{r.IntN(70), r.IntN(100), r.IntN(60)})
 		}
@@ -93,18 +94,34 @@ func TestGemmChain(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		const m, n = 261, 129
 		for _, k := range []int{45, 421, 424} {
-			a, b := gaussian[float32](r, m*k), gaussian[float32](r, k*n)
-			all, one := make([]float32, m*n), make([]float32, n)
-			for _, threads := range []int{1, 2, 5} {
-				SetThreads(threads)
-				GemmNT(all, a, b, m, n, k, false)
-				for i := 0; i < m; i += 7 {
-					GemmNT(one, a[i*k:(i+1)*k], b, 1, n, k, false)
-					same(t, fmt.Sprintf("k=%d, %d threads: row %d alone", k, threads, i), one, all[i*n:(i+1)*n])
+			a, b, before := gaussian[float32](r, m*k), gaussian[float32](r, k*n), gaussian[float32](r, m*n)
+			for _, g := range gemms {
+				for _, add := range []bool{false, true} {
+					for _, threads := range []int{1, 2, 5} {
+						SetThreads(threads)
+						all := slices.Clone(before)
+						g.f32(all, a, b, m, n, k, add)
+						for i := 0; i < m; i += 7 {
+							row, one := a[i*k:(i+1)*k], slices.Clone(before[i*n:(i+1)*n])
+							if g.name == "TN" {
+								row = column(a, i, m)
+							}
+							g.f32(one, row, b, 1, n, k, add)
+							same(t, fmt.Sprintf("%s add=%v k=%d, %d threads: row %d alone", g.name, add, k, threads, i), one, all[i*n:(i+1)*n])
+						}
+					}
 				}
 			}
 		}
 	})
+}
+
+// column returns column i of a matrix with cols columns.
+func column(a []float32, i, cols int) (c []float32) {
+	for ; i < len(a); i += cols {
+		c = append(c, a[i])
+	}
+	return c
 }
 
 // TestSymmetricProducts compares the products of symmetric results with the
@@ -115,18 +132,33 @@ func TestSymmetricProducts(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		for _, n := range []int{0, 1, 2, 7, 8, 31, 33, 64, 97, 250, 300} {
 			for _, k := range []int{0, 1, 30, 257} {
-				a, want := random[float32](r, n*k), make([]float32, n*n)
-				GemmNT(want, a.s, a.s, n, n, k, false)
-				checkSymmetric(t, fmt.Sprintf("Gram %dx%d", n, k), n, want, func(c []float32) { Gram(c, a.s, n, k, false) })
-				GemmTN(want, a.s, a.s, n, n, k, false)
-				checkSymmetric(t, fmt.Sprintf("Gram %dx%d of columns", k, n), n, want, func(c []float32) { Gram(c, a.s, n, k, true) })
+				checkSymmetricProducts(t, r, n, k)
 			}
-			s, want := make([]float32, n*n), make([]float32, n*n)
-			Gram(s, gaussian[float32](r, n*n), n, n, false)
-			GemmNN(want, s, s, n, n, n, false)
-			checkSymmetric(t, fmt.Sprintf("MulSymmetric %d", n), n, want, func(c []float32) { MulSymmetric(c, s, s, n) })
 		}
 	})
+}
+
+func FuzzSymmetricProducts(f *testing.F) {
+	f.Add(uint64(1), uint8(33), uint16(257))
+	f.Fuzz(func(t *testing.T, seed uint64, n uint8, k uint16) {
+		for l := Portable; l <= min(Best(), AVX512); l++ {
+			defer SetLevel(SetLevel(l))
+			checkSymmetricProducts(t, rand.New(rand.NewPCG(seed, 0)), int(n%100), int(k%600))
+		}
+	})
+}
+
+func checkSymmetricProducts(t *testing.T, r *rand.Rand, n, k int) {
+	t.Helper()
+	a, want := random[float32](r, n*k).s, make([]float32, n*n)
+	GemmNT(want, a, a, n, n, k, false)
+	checkSymmetric(t, fmt.Sprintf("Gram %dx%d", n, k), n, want, func(c []float32) { Gram(c, a, n, k, false) })
+	GemmTN(want, a, a, n, n, k, false)
+	checkSymmetric(t, fmt.Sprintf("Gram %dx%d of columns", k, n), n, want, func(c []float32) { Gram(c, a, n, k, true) })
+	s := make([]float32, n*n)
+	Gram(s, random[float32](r, n*n).s, n, n, false)
+	GemmNN(want, s, s, n, n, n, false)
+	checkSymmetric(t, fmt.Sprintf("MulSymmetric %d", n), n, want, func(c []float32) { MulSymmetric(c, s, s, n) })
 }
 
 func checkSymmetric(t *testing.T, what string, n int, want []float32, product func(c []float32)) {
