@@ -13,7 +13,7 @@ type vectorKernels struct {
 	gemmTiles
 
 	add        func(dst, a, b []float32)
-	addScaled  func(dst, x []float32, s float32)
+	combine    func(dst, x, y []float32, a, b float32)
 	scale      func(dst []float32, s float32)
 	dot        func(a, b []float32) float32
 	sumSquares func(x []float32) float64

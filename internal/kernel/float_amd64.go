@@ -16,7 +16,7 @@ var avx2Kernels = vectorKernels{
 	},
 
 	add:        addAVX2,
-	addScaled:  addScaledAVX2,
+	combine:    combineAVX2,
 	scale:      scaleAVX2,
 	dot:        dotAVX2,
 	sumSquares: sumSquaresAVX2,
@@ -47,7 +47,7 @@ var avx512Kernels = vectorKernels{
 	},
 
 	add:        addAVX512,
-	addScaled:  addScaledAVX512,
+	combine:    combineAVX512,
 	scale:      scaleAVX512,
 	dot:        dotAVX512,
 	sumSquares: sumSquaresAVX512,
