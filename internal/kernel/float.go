@@ -36,6 +36,9 @@ type vectorKernels struct {
 	normalize     func(y, x, gain []float32, inv float32)
 	weightedDot   func(a, b, weight []float32) float32
 	rmsNormGrad   func(dx, dgain, dy, x, gain []float32, inv, pull float32)
+	squares4      func(sums *float32, x, row []float32)
+	weightedDots4 func(sums *float32, a, b, weight []float32)
+	rmsNormGrad4  func(inv, pull *float32, dx, dy, x, dgain, gain []float32)
 	rope          func(x, cos, sin []float32, sign float32)
 }
 

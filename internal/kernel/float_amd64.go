@@ -37,6 +37,9 @@ var avx2Kernels = vectorKernels{
 	normalize:     normalizeAVX2,
 	weightedDot:   weightedDotAVX2,
 	rmsNormGrad:   rmsNormGradAVX2,
+	squares4:      squares4AVX2,
+	weightedDots4: weightedDots4AVX2,
+	rmsNormGrad4:  rmsNormGrad4AVX2,
 	rope:          ropeAVX2,
 }
 
@@ -68,5 +71,8 @@ var avx512Kernels = vectorKernels{
 	normalize:     normalizeAVX512,
 	weightedDot:   weightedDotAVX512,
 	rmsNormGrad:   rmsNormGradAVX512,
+	squares4:      squares4AVX512,
+	weightedDots4: weightedDots4AVX512,
+	rmsNormGrad4:  rmsNormGrad4AVX512,
 	rope:          ropeAVX512,
 }
