@@ -68,7 +68,7 @@ func (g *gradInput[F]) tiles(k *integerKernels) {
 	panels := (g.in + panelOutputs - 1) / panelOutputs
 	packed := grow(&buf.int16, panels*pairs*2*panelOutputs)
 	k.packRight(packed, g.w, g.out, g.in)
-	groups := gradGroups(g.rows, 1)
+	groups := groupsOf(g.rows, 1)
 	Parallel(groups.n, func(i int) {
 		first, last := groups.tiles(i)
 		g.group(k, packed, first*tileRows, min(g.rows, last*tileRows))
@@ -139,7 +139,7 @@ func (g *gradWeight[F]) tiles(k *integerKernels, buf *workspace) {
 	words := grow(&buf.int16, (tiles*tileRows+panels*panelOutputs)*weightBlock)
 	left, right := words[:tiles*tileRows*weightBlock], words[tiles*tileRows*weightBlock:]
 	strips := (g.in + stripCols - 1) / stripCols
-	groups := gradGroups(g.out, strips)
+	groups := groupsOf(g.out, strips)
 	for row := 0; row < g.rows; row += weightBlock {
 		steps := min(weightBlock, g.rows-row)
 		g.packLeft(k, left, row, steps)
@@ -195,9 +195,9 @@ func (g *gradWeight[F]) tile(k *integerKernels, left, right []int16, o, col, row
 // tileGroups are the tiles of a product in groups of neighbours.
 type tileGroups struct{ all, n int }
 
-// gradGroups divides rows into groups of up to groupTiles tiles, fewer if that
+// groupsOf divides rows into groups of up to groupTiles tiles, fewer if that
 // leaves a thread idle when each group goes with each strip.
-func gradGroups(rows, strips int) tileGroups {
+func groupsOf(rows, strips int) tileGroups {
 	all := (rows + tileRows - 1) / tileRows
 	n := (all + groupTiles - 1) / groupTiles
 	return tileGroups{all, min(all, max(n, 4*Threads()/strips))}
