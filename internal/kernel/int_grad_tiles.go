@@ -25,25 +25,16 @@ const (
 	// groupTiles tiles use a strip of panels one after another while it is in
 	// the second-level cache.
 	groupTiles = 8
-	// packPairs pairs of rows are quantized before they are packed.
-	packPairs = 16
+	// packSteps rows are quantized before they are packed.
+	packSteps = 32
 )
 
-// packRight packs columns of b [steps, n], widened to words, into panels of ceil(steps/2) pairs,
-// filled up with zeros.
-func (k *integerKernels) packRight(dst []int16, b []int8, steps, n int) {
-	pairs := (steps + 1) / 2
-	size := pairs * 2 * panelOutputs
-	panels := (n + panelOutputs - 1) / panelOutputs
-	chunks(panels, max(1, grain/size), func(lo, hi int) {
-		for p := lo; p < hi; p++ {
-			first := p * panelOutputs
-			k.packRightPanel(dst[p*size:(p+1)*size], b[first:], n, steps, min(panelOutputs, n-first))
-		}
-	})
-}
-
-func (k *integerKernels) packRightPanel(dst []int16, b []int8, ld, steps, cols int) {
+// packPanel packs columns of b [steps, n], widened to words, into panel p of
+// ceil(steps/2) pairs, filled up with zeros.
+func (k *integerKernels) packPanel(dst []int16, b []int8, steps, n, p int) {
+	size := (steps + 1) / 2 * 2 * panelOutputs
+	dst, b = dst[p*size:(p+1)*size], b[p*panelOutputs:]
+	ld, cols := n, min(panelOutputs, n-p*panelOutputs)
 	fast := 0
 	if cols == panelOutputs && steps > 1 {
 		fast = steps / 2
@@ -66,8 +57,13 @@ func (g *gradInput[F]) tiles(k *integerKernels) {
 	defer buf.release()
 	pairs := (g.out + 1) / 2
 	panels := (g.in + panelOutputs - 1) / panelOutputs
-	packed := grow(&buf.int16, panels*pairs*2*panelOutputs)
-	k.packRight(packed, g.w, g.out, g.in)
+	size := pairs * 2 * panelOutputs
+	packed := grow(&buf.int16, panels*size)
+	chunks(panels, max(1, 4*grain/size), func(lo, hi int) {
+		for p := lo; p < hi; p++ {
+			k.packPanel(packed, g.w, g.out, g.in, p)
+		}
+	})
 	groups := groupsOf(g.rows, 1)
 	Parallel(groups.n, func(i int) {
 		first, last := groups.tiles(i)
@@ -142,8 +138,14 @@ func (g *gradWeight[F]) tiles(k *integerKernels, buf *workspace) {
 	groups := groupsOf(g.out, strips)
 	for row := 0; row < g.rows; row += weightBlock {
 		steps := min(weightBlock, g.rows-row)
-		g.packLeft(k, left, row, steps)
-		k.packRight(right, g.x[row*g.in:], steps, g.in)
+		pieces := (steps + packSteps - 1) / packSteps
+		Parallel(pieces+panels, func(task int) {
+			if task < pieces {
+				g.packLeft(k, left, row, steps, task*packSteps)
+			} else {
+				k.packPanel(right, g.x[row*g.in:], steps, g.in, task-pieces)
+			}
+		})
 		Parallel(strips*groups.n, func(task int) {
 			first, last := groups.tiles(task % groups.n)
 			for t := first; t < last; t++ {
@@ -153,28 +155,24 @@ func (g *gradWeight[F]) tiles(k *integerKernels, buf *workspace) {
 	}
 }
 
-// packLeft quantizes steps rows, from row on, and packs their codes into tiles
-// of tileRows outputs: [ceil(steps/2)][tileRows][2]. What fills up the last tile
-// makes sums that nobody reads, and what fills up the last pair meets a zero of
-// the activations: it may be anything.
-func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps int) {
-	pairs := (steps + 1) / 2
+// packLeft quantizes up to packSteps of the steps rows from row on, those from
+// first on, and packs their codes into tiles of tileRows outputs:
+// [ceil(steps/2)][tileRows][2]. What fills up the last tile makes sums that
+// nobody reads, and what fills up the last pair meets a zero of the activations:
+// it may be anything.
+func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps, first int) {
+	buf := taskSpace()
+	defer buf.release()
 	ld := (g.out + tileRows - 1) / tileRows * tileRows
-	pieces := (pairs + packPairs - 1) / packPairs
-	chunks(pieces, max(1, grain/(2*packPairs*ld)), func(lo, hi int) {
-		buf := taskSpace()
-		defer buf.release()
-		codes := grow(&buf.int16, 2*packPairs*ld)
-		for pair := lo * packPairs; pair < min(pairs, hi*packPairs); pair += packPairs {
-			n := min(packPairs, pairs-pair)
-			for r := range min(2*n, steps-2*pair) {
-				g.quantize(codes[r*ld:], row+2*pair+r)
-			}
-			for o := 0; o < ld; o += tileRows {
-				k.interleaveWords(&dst[2*(o*pairs+pair*tileRows)], &codes[o], ld, n)
-			}
-		}
-	})
+	codes := grow(&buf.int16, packSteps*ld)
+	n := min(packSteps, steps-first)
+	for r := range n {
+		g.quantize(codes[r*ld:], row+first+r)
+	}
+	pairs := (steps + 1) / 2
+	for o := 0; o < ld; o += tileRows {
+		k.interleaveWords(&dst[2*o*pairs+first*tileRows], &codes[o], ld, (n+1)/2)
+	}
 }
 
 // tile computes a strip of up to tileRows outputs, for one block of rows.
