@@ -22,9 +22,6 @@ const (
 	// tilePairs is how many pairs of steps a tile does at once: its operands
 	// then stay in the first-level cache.
 	tilePairs = 256
-	// groupTiles tiles use a strip of panels one after another while it is in
-	// the second-level cache.
-	groupTiles = 8
 	// packSteps rows are quantized before they are packed.
 	packSteps = 32
 )
@@ -64,9 +61,7 @@ func (g *gradInput[F]) tiles(k *integerKernels) {
 			k.packPanel(packed, g.w, g.out, g.in, p)
 		}
 	})
-	groups := groupsOf(g.rows, 1)
-	Parallel(groups.n, func(i int) {
-		first, last := groups.tiles(i)
+	eachRun((g.rows+tileRows-1)/tileRows, func(first, last int) {
 		g.group(k, packed, first*tileRows, min(g.rows, last*tileRows))
 	})
 }
@@ -135,7 +130,6 @@ func (g *gradWeight[F]) tiles(k *integerKernels, buf *workspace) {
 	words := grow(&buf.int16, (tiles*tileRows+panels*panelOutputs)*weightBlock)
 	left, right := words[:tiles*tileRows*weightBlock], words[tiles*tileRows*weightBlock:]
 	strips := (g.in + stripCols - 1) / stripCols
-	groups := groupsOf(g.out, strips)
 	for row := 0; row < g.rows; row += weightBlock {
 		steps := min(weightBlock, g.rows-row)
 		pieces := (steps + packSteps - 1) / packSteps
@@ -146,10 +140,11 @@ func (g *gradWeight[F]) tiles(k *integerKernels, buf *workspace) {
 				k.packPanel(right, g.x[row*g.in:], steps, g.in, task-pieces)
 			}
 		})
-		Parallel(strips*groups.n, func(task int) {
-			first, last := groups.tiles(task % groups.n)
+		eachRun(strips*tiles, func(first, last int) {
+			buf := taskSpace()
+			defer buf.release()
 			for t := first; t < last; t++ {
-				g.tile(k, left, right, t*tileRows, task/groups.n*stripCols, row, steps)
+				g.tile(k, buf, left, right, t%tiles*tileRows, t/tiles*stripCols, row, steps)
 			}
 		})
 	}
@@ -176,9 +171,7 @@ func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps, fir
 }
 
 // tile computes a strip of up to tileRows outputs, for one block of rows.
-func (g *gradWeight[F]) tile(k *integerKernels, left, right []int16, o, col, row, steps int) {
-	buf := taskSpace()
-	defer buf.release()
+func (g *gradWeight[F]) tile(k *integerKernels, buf *workspace, left, right []int16, o, col, row, steps int) {
 	sums := grow(&buf.int32, tileRows*stripCols)
 	pairs := (steps + 1) / 2
 	cols := min(stripCols, g.in-col)
@@ -188,20 +181,4 @@ func (g *gradWeight[F]) tile(k *integerKernels, left, right []int16, o, col, row
 		k.grad.panel(sums[c:], left[o*2*pairs:], 2, 2*tileRows, right[(col+c)/panelOutputs*size:], pairs, false)
 	}
 	g.finish(buf, o, min(tileRows, g.out-o), col, cols, row, sums)
-}
-
-// tileGroups are the tiles of a product in groups of neighbours.
-type tileGroups struct{ all, n int }
-
-// groupsOf divides rows into groups of up to groupTiles tiles, fewer if that
-// leaves a thread idle when each group goes with each strip.
-func groupsOf(rows, strips int) tileGroups {
-	all := (rows + tileRows - 1) / tileRows
-	n := (all + groupTiles - 1) / groupTiles
-	return tileGroups{all, min(all, max(n, 4*Threads()/strips))}
-}
-
-// tiles returns the range of tiles of group i.
-func (g tileGroups) tiles(i int) (first, last int) {
-	return i * g.all / g.n, (i + 1) * g.all / g.n
 }

@@ -45,15 +45,20 @@ const unpackTiles = 4
 // when there are few tiles, one with a part of the panels.
 func (p *ternaryProduct[F]) tiles(k *integerKernels) {
 	rows, out, in := len(p.sx), p.w.out, p.w.in
-	if groups := groupsOf(rows, 1); groups.all/groups.n >= unpackTiles {
-		Parallel(groups.n, func(i int) {
-			first, last := groups.tiles(i)
-			p.group(k, first*tileRows, min(rows, last*tileRows))
+	tiles := (rows + tileRows - 1) / tileRows
+	panels := (out + panelOutputs - 1) / panelOutputs
+	if tiles >= 2*unpackTiles*Threads() {
+		eachRun(tiles, func(first, last int) {
+			if last-first >= unpackTiles {
+				p.group(k, first*tileRows, min(rows, last*tileRows))
+				return
+			}
+			for t := first; t < last; t++ {
+				p.tile(k, t*tileRows, 0, panels)
+			}
 		})
 		return
 	}
-	tiles := (rows + tileRows - 1) / tileRows
-	panels := (out + panelOutputs - 1) / panelOutputs
 	products := min(rows, tileRows) * out * in // of a tile
 	together := min(tiles, 1+taskProducts/max(1, products))
 	parts := max(1, min(4*Threads()/tiles, panels, products/taskProducts))
