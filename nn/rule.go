@@ -131,7 +131,7 @@ func (n *ruled[F]) disturb(y, x []F, m moment) error {
 		defer release()
 		n.eachRun(func(group, lo, hi int) {
 			n.blend(errors[lo:hi], x[lo:hi], n.tensor.Codes[lo:hi], group, 1)
-			kernel.AddScaled(errors[lo:hi], x[lo:hi], -1)
+			kernel.Combine(errors[lo:hi], 1, errors[lo:hi], -1, x[lo:hi])
 		})
 		quant.ApplyErrors(y, errors, m.noise.Strength, m.seed, m.step)
 	default:

@@ -37,7 +37,7 @@ func (g *gradients) add(i int) error {
 		if i == 0 {
 			clear(s)
 		}
-		kernel.AddScaled(s, d, 1/float32(g.passes))
+		kernel.Combine(s, 1, s, 1/float32(g.passes), d)
 	}
 	return nil
 }

@@ -71,18 +71,13 @@ func (b *muonBlock) update(o *orthogonalizer, scale float32) {
 	x := o.matrix(b.rows * b.cols)
 	for i := range b.lines { // line by line, so that each is in the cache
 		m, g := b.line(b.m, i), b.line(b.g, i)
-		x := x[i*b.length:][:b.length]
-		kernel.Scale(m, momentum)
-		kernel.AddScaled(m, g, scale)
-		clear(x)
-		kernel.AddScaled(x, g, scale)
-		kernel.AddScaled(x, m, momentum)
+		kernel.Combine(m, momentum, m, scale, g)
+		kernel.Combine(x[i*b.length:][:b.length], scale, g, momentum, m)
 	}
 	y := o.orthogonalize(x, b.rows, b.cols)
 	for i := range b.lines {
 		w := b.line(b.w, i)
-		kernel.Scale(w, b.keep)
-		kernel.AddScaled(w, y[i*b.length:][:b.length], b.rate)
+		kernel.Combine(w, b.keep, w, b.rate, y[i*b.length:][:b.length])
 	}
 }
 

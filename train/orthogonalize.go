@@ -103,8 +103,7 @@ func (o *orthogonalizer) orthogonalize(x []float32, rows, cols int) []float32 {
 func (o *orthogonalizer) polynomial(k int) {
 	const a, b, c = 3.4445, -4.7750, 2.0315
 	kernel.MulSymmetric(o.step, o.gram, o.gram, k)
-	kernel.Scale(o.step, c)
-	kernel.AddScaled(o.step, o.gram, b)
+	kernel.Combine(o.step, c, o.step, b, o.gram)
 	for i := range k {
 		o.step[i*k+i] += a
 	}

@@ -71,7 +71,7 @@ func orthonormal(r *rand.Rand, n, d int) [][]float64 {
 			for _, u := range vectors[:i] {
 				dot := make([]float64, 1)
 				kernel.GemmNT(dot, u, v, 1, 1, d, false)
-				kernel.AddScaled(v, u, -dot[0])
+				kernel.Combine(v, 1, v, -dot[0], u)
 			}
 		}
 		kernel.Scale(v, 1/math.Sqrt(kernel.SumSquares(v)))

@@ -51,7 +51,7 @@ func TestReadsStayInside(t *testing.T) {
 		for n := 1; n < 40; n++ {
 			a, b, c, d := at(n), at(n), at(n), at(n)
 			Add(a, b, c)
-			AddScaled(a, b, 0.5)
+			Combine(a, 2, a, 0.5, b)
 			Scale(a, 0.5)
 			SumSquares(a)
 			FirstNonFinite(a)

@@ -17,22 +17,22 @@ func add[F Float](dst, a, b []F) {
 	}
 }
 
-// AddScaled computes dst += s * x.
-func AddScaled[F Float](dst, x []F, s F) {
+// Combine computes dst = a*x + b*y. dst may be x or y.
+func Combine[F Float](dst []F, a F, x []F, b F, y []F) {
 	if len(dst) <= grain { // without a function that captures
-		addScaled(dst, x[:len(dst)], s)
+		combine(dst, a, x[:len(dst)], b, y[:len(dst)])
 		return
 	}
-	chunks(len(dst), grain, func(lo, hi int) { addScaled(dst[lo:hi], x[lo:hi], s) })
+	chunks(len(dst), grain, func(lo, hi int) { combine(dst[lo:hi], a, x[lo:hi], b, y[lo:hi]) })
 }
 
-func addScaled[F Float](dst, x []F, s F) {
+func combine[F Float](dst []F, a F, x []F, b F, y []F) {
 	if v := vector[F](); v != nil {
-		v.addScaled(f32(dst), f32(x), float32(s))
+		v.combine(f32(dst), f32(x), f32(y), float32(a), float32(b))
 		return
 	}
 	for i := range dst {
-		dst[i] += s * x[i]
+		dst[i] = a*x[i] + b*y[i]
 	}
 }
 

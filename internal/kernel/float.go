@@ -13,7 +13,7 @@ type vectorKernels struct {
 	gemmTiles
 
 	add        func(dst, a, b []float32)
-	addScaled  func(dst, x []float32, s float32)
+	combine    func(dst, x, y []float32, a, b float32)
 	scale      func(dst []float32, s float32)
 	dot        func(a, b []float32) float32
 	sumSquares func(x []float32) float64
@@ -35,6 +35,9 @@ type vectorKernels struct {
 	normalize     func(y, x, gain []float32, inv float32)
 	weightedDot   func(a, b, weight []float32) float32
 	rmsNormGrad   func(dx, dgain, dy, x, gain []float32, inv, pull float32)
+	squares4      func(sums *float32, x, row []float32)
+	weightedDots4 func(sums *float32, a, b, weight []float32)
+	rmsNormGrad4  func(inv, pull *float32, dx, dy, x, dgain, gain []float32)
 	rope          func(x, cos, sin []float32, sign float32)
 }
 

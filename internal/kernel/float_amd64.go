@@ -16,7 +16,7 @@ var avx2Kernels = vectorKernels{
 	},
 
 	add:        addAVX2,
-	addScaled:  addScaledAVX2,
+	combine:    combineAVX2,
 	scale:      scaleAVX2,
 	dot:        dotAVX2,
 	sumSquares: sumSquaresAVX2,
@@ -36,6 +36,9 @@ var avx2Kernels = vectorKernels{
 	normalize:     normalizeAVX2,
 	weightedDot:   weightedDotAVX2,
 	rmsNormGrad:   rmsNormGradAVX2,
+	squares4:      squares4AVX2,
+	weightedDots4: weightedDots4AVX2,
+	rmsNormGrad4:  rmsNormGrad4AVX2,
 	rope:          ropeAVX2,
 }
 
@@ -46,7 +49,7 @@ var avx512Kernels = vectorKernels{
 	},
 
 	add:        addAVX512,
-	addScaled:  addScaledAVX512,
+	combine:    combineAVX512,
 	scale:      scaleAVX512,
 	dot:        dotAVX512,
 	sumSquares: sumSquaresAVX512,
@@ -66,5 +69,8 @@ var avx512Kernels = vectorKernels{
 	normalize:     normalizeAVX512,
 	weightedDot:   weightedDotAVX512,
 	rmsNormGrad:   rmsNormGradAVX512,
+	squares4:      squares4AVX512,
+	weightedDots4: weightedDots4AVX512,
+	rmsNormGrad4:  rmsNormGrad4AVX512,
 	rope:          ropeAVX512,
 }

@@ -22,7 +22,7 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		run("copy", 2, func() { copy(x, y) })
 		run("Add", 3, func() { Add(x, y, g) })
-		run("AddScaled", 3, func() { AddScaled(x, y, 1e-9) })
+		run("Combine", 3, func() { Combine(x, 1, x, 1e-9, y) })
 		run("Scale", 2, func() { Scale(x, 1) })
 		run("SumSquares", 1, func() { SumSquares(x) })
 		run("FirstNonFinite", 1, func() { FirstNonFinite(x) })

@@ -18,19 +18,19 @@ func addAVX2(dst []float32, a []float32, b []float32)
 //	}
 func addAVX512(dst []float32, a []float32, b []float32)
 
-// addScaledAVX2 adds a multiple of x.
+// combineAVX2 adds a multiple of y to one of x.
 //
 //	for i := range dst {
-//		dst[i] = FMA(s, x[i], dst[i])
+//		dst[i] = FMA(b, y[i], a*x[i])
 //	}
-func addScaledAVX2(dst []float32, x []float32, s float32)
+func combineAVX2(dst []float32, x []float32, y []float32, a float32, b float32)
 
-// addScaledAVX512 adds a multiple of x.
+// combineAVX512 adds a multiple of y to one of x.
 //
 //	for i := range dst {
-//		dst[i] = FMA(s, x[i], dst[i])
+//		dst[i] = FMA(b, y[i], a*x[i])
 //	}
-func addScaledAVX512(dst []float32, x []float32, s float32)
+func combineAVX512(dst []float32, x []float32, y []float32, a float32, b float32)
 
 // scaleAVX2 multiplies in place.
 //

@@ -92,73 +92,81 @@ l_add_done:
 	VZEROUPPER
 	RET
 
-// func addScaledAVX2(dst []float32, x []float32, s float32)
+// func combineAVX2(dst []float32, x []float32, y []float32, a float32, b float32)
 // Requires: AVX, FMA3
-TEXT ·addScaledAVX2(SB), NOSPLIT, $0-52
+TEXT ·combineAVX2(SB), NOSPLIT, $0-80
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
-	VBROADCASTSS s+48(FP), Y0
-	MOVQ         dst_len+8(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x08, DX
-	JLT          l_add_tail
+	MOVQ         y_base+48(FP), DX
+	VBROADCASTSS a+72(FP), Y0
+	VBROADCASTSS b+76(FP), Y1
+	MOVQ         dst_len+8(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x08, BX
+	JLT          l_combine_tail
 
-l_add_loop:
-	VMOVUPS     (CX)(BX*1), Y1
-	VMOVUPS     (AX)(BX*1), Y2
-	VFMADD231PS Y1, Y0, Y2
-	VMOVUPS     Y2, (AX)(BX*1)
-	ADDQ        $0x20, BX
-	SUBQ        $0x08, DX
-	JGE         l_add_loop
+l_combine_loop:
+	VMOVUPS     (CX)(SI*1), Y2
+	VMOVUPS     (DX)(SI*1), Y3
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y3, Y1, Y2
+	VMOVUPS     Y2, (AX)(SI*1)
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, BX
+	JGE         l_combine_loop
 
-l_add_tail:
-	ADDQ        $0x08, DX
-	JE          l_add_done
-	LEAQ        float_elementwise_lanes<>+0(SB), SI
-	NEGQ        DX
-	VMOVUPS     64(SI)(DX*4), Y1
-	VMASKMOVPS  (CX)(BX*1), Y1, Y2
-	VMASKMOVPS  (AX)(BX*1), Y1, Y3
-	VFMADD231PS Y2, Y0, Y3
-	VMASKMOVPS  Y3, Y1, (AX)(BX*1)
+l_combine_tail:
+	ADDQ        $0x08, BX
+	JE          l_combine_done
+	LEAQ        float_elementwise_lanes<>+0(SB), DI
+	NEGQ        BX
+	VMOVUPS     64(DI)(BX*4), Y2
+	VMASKMOVPS  (CX)(SI*1), Y2, Y3
+	VMASKMOVPS  (DX)(SI*1), Y2, Y4
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y4, Y1, Y3
+	VMASKMOVPS  Y3, Y2, (AX)(SI*1)
 
-l_add_done:
+l_combine_done:
 	VZEROUPPER
 	RET
 
-// func addScaledAVX512(dst []float32, x []float32, s float32)
+// func combineAVX512(dst []float32, x []float32, y []float32, a float32, b float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·addScaledAVX512(SB), NOSPLIT, $0-52
+TEXT ·combineAVX512(SB), NOSPLIT, $0-80
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
-	VBROADCASTSS s+48(FP), Z0
-	MOVQ         dst_len+8(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x10, DX
-	JLT          l_add_tail
+	MOVQ         y_base+48(FP), DX
+	VBROADCASTSS a+72(FP), Z0
+	VBROADCASTSS b+76(FP), Z1
+	MOVQ         dst_len+8(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x10, BX
+	JLT          l_combine_tail
 
-l_add_loop:
-	VMOVUPS     (CX)(BX*1), Z1
-	VMOVUPS     (AX)(BX*1), Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, (AX)(BX*1)
-	ADDQ        $0x40, BX
-	SUBQ        $0x10, DX
-	JGE         l_add_loop
+l_combine_loop:
+	VMOVUPS     (CX)(SI*1), Z2
+	VMOVUPS     (DX)(SI*1), Z3
+	VMULPS      Z0, Z2, Z2
+	VFMADD231PS Z3, Z1, Z2
+	VMOVUPS     Z2, (AX)(SI*1)
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, BX
+	JGE         l_combine_loop
 
-l_add_tail:
-	ADDQ        $0x10, DX
-	JE          l_add_done
-	MOVL        $0xffffffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   (CX)(BX*1), K1, Z1
-	VMOVUPS.Z   (AX)(BX*1), K1, Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, K1, (AX)(BX*1)
+l_combine_tail:
+	ADDQ        $0x10, BX
+	JE          l_combine_done
+	MOVL        $0xffffffff, DI
+	BZHIL       BX, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (CX)(SI*1), K1, Z2
+	VMOVUPS.Z   (DX)(SI*1), K1, Z3
+	VMULPS      Z0, Z2, Z2
+	VFMADD231PS Z3, Z1, Z2
+	VMOVUPS     Z2, K1, (AX)(SI*1)
 
-l_add_done:
+l_combine_done:
 	VZEROUPPER
 	RET
 

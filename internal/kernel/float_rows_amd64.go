@@ -52,6 +52,52 @@ func normalizeAVX2(y []float32, x []float32, gain []float32, inv float32)
 //	}
 func normalizeAVX512(y []float32, x []float32, gain []float32, inv float32)
 
+// squares4AVX2 is dot of each of four rows with itself; row is the first.
+//
+//	for r := range 4 {
+//		sums[r] = dot(x[r*len(row):(r+1)*len(row)], x[r*len(row):(r+1)*len(row)])
+//	}
+func squares4AVX2(sums *float32, x []float32, row []float32)
+
+// squares4AVX512 is dot of each of four rows with itself; row is the first.
+//
+//	for r := range 4 {
+//		sums[r] = dot(x[r*len(row):(r+1)*len(row)], x[r*len(row):(r+1)*len(row)])
+//	}
+func squares4AVX512(sums *float32, x []float32, row []float32)
+
+// weightedDots4AVX2 is weightedDot of each of four rows.
+//
+//	n := len(weight)
+//	for r := range 4 {
+//		sums[r] = weightedDot(a[r*n:(r+1)*n], b[r*n:(r+1)*n], weight)
+//	}
+func weightedDots4AVX2(sums *float32, a []float32, b []float32, weight []float32)
+
+// weightedDots4AVX512 is weightedDot of each of four rows.
+//
+//	n := len(weight)
+//	for r := range 4 {
+//		sums[r] = weightedDot(a[r*n:(r+1)*n], b[r*n:(r+1)*n], weight)
+//	}
+func weightedDots4AVX512(sums *float32, a []float32, b []float32, weight []float32)
+
+// rmsNormGrad4AVX2 is rmsNormGrad of four rows after another.
+//
+//	n := len(gain)
+//	for r := range 4 {
+//		rmsNormGrad(dx[r*n:(r+1)*n], dgain, dy[r*n:(r+1)*n], x[r*n:(r+1)*n], gain, inv[r], pull[r])
+//	}
+func rmsNormGrad4AVX2(inv *float32, pull *float32, dx []float32, dy []float32, x []float32, dgain []float32, gain []float32)
+
+// rmsNormGrad4AVX512 is rmsNormGrad of four rows after another.
+//
+//	n := len(gain)
+//	for r := range 4 {
+//		rmsNormGrad(dx[r*n:(r+1)*n], dgain, dy[r*n:(r+1)*n], x[r*n:(r+1)*n], gain, inv[r], pull[r])
+//	}
+func rmsNormGrad4AVX512(inv *float32, pull *float32, dx []float32, dy []float32, x []float32, dgain []float32, gain []float32)
+
 // weightedDotAVX2 adds up the lanes, then folds them.
 //
 //	for i := range a {

@@ -282,6 +282,618 @@ l_scale_done:
 	VZEROUPPER
 	RET
 
+// func squares4AVX2(sums *float32, x []float32, row []float32)
+// Requires: AVX, FMA3
+TEXT ·squares4AVX2(SB), NOSPLIT, $0-56
+	MOVQ   row_len+40(FP), AX
+	LEAQ   (AX)(AX*2), DX
+	MOVQ   AX, CX
+	SHLQ   $0x02, CX
+	SHLQ   $0x02, DX
+	MOVQ   x_base+8(FP), BX
+	MOVQ   row_base+32(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x08, AX
+	JLT    tail
+
+loop:
+	VMOVUPS     (BX), Y4
+	VFMADD231PS Y4, Y4, Y0
+	VMOVUPS     (BX)(CX*1), Y4
+	VFMADD231PS Y4, Y4, Y1
+	VMOVUPS     (BX)(CX*2), Y4
+	VFMADD231PS Y4, Y4, Y2
+	VMOVUPS     (BX)(DX*1), Y4
+	VFMADD231PS Y4, Y4, Y3
+	ADDQ        $0x20, BX
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, AX
+	JGE         loop
+
+tail:
+	ADDQ        $0x08, AX
+	JE          done
+	LEAQ        float_rows_lanes<>+0(SB), SI
+	NEGQ        AX
+	VMOVUPS     64(SI)(AX*4), Y4
+	VMASKMOVPS  (BX), Y4, Y5
+	VFMADD231PS Y5, Y5, Y0
+	VMASKMOVPS  (BX)(CX*1), Y4, Y5
+	VFMADD231PS Y5, Y5, Y1
+	VMASKMOVPS  (BX)(CX*2), Y4, Y5
+	VFMADD231PS Y5, Y5, Y2
+	VMASKMOVPS  (BX)(DX*1), Y4, Y4
+	VFMADD231PS Y4, Y4, Y3
+
+done:
+	MOVQ         sums+0(FP), AX
+	VMOVAPS      Y0, Y4
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X0
+	VPERMILPS    $0x4e, X0, X4
+	VADDPS       X4, X0, X0
+	VPERMILPS    $0xb1, X0, X4
+	VADDPS       X4, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVAPS      Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVAPS      Y2, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVAPS      Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 12(AX)
+	VZEROUPPER
+	RET
+
+// func squares4AVX512(sums *float32, x []float32, row []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·squares4AVX512(SB), NOSPLIT, $0-56
+	MOVQ   row_len+40(FP), AX
+	LEAQ   (AX)(AX*2), DX
+	MOVQ   AX, CX
+	SHLQ   $0x02, CX
+	SHLQ   $0x02, DX
+	MOVQ   x_base+8(FP), BX
+	MOVQ   row_base+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x10, AX
+	JLT    tail
+
+loop:
+	VMOVUPS     (BX), Z4
+	VFMADD231PS Z4, Z4, Z0
+	VMOVUPS     (BX)(CX*1), Z4
+	VFMADD231PS Z4, Z4, Z1
+	VMOVUPS     (BX)(CX*2), Z4
+	VFMADD231PS Z4, Z4, Z2
+	VMOVUPS     (BX)(DX*1), Z4
+	VFMADD231PS Z4, Z4, Z3
+	ADDQ        $0x40, BX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, AX
+	JGE         loop
+
+tail:
+	ADDQ        $0x10, AX
+	JE          done
+	MOVL        $0xffffffff, SI
+	BZHIL       AX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (BX), K1, Z4
+	VFMADD231PS Z4, Z4, Z0
+	VMOVUPS.Z   (BX)(CX*1), K1, Z4
+	VFMADD231PS Z4, Z4, Z1
+	VMOVUPS.Z   (BX)(CX*2), K1, Z4
+	VFMADD231PS Z4, Z4, Z2
+	VMOVUPS.Z   (BX)(DX*1), K1, Z4
+	VFMADD231PS Z4, Z4, Z3
+
+done:
+	MOVQ          sums+0(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF128  $0x01, Y4, X0
+	VADDPS        X0, X4, X0
+	VPERMILPS     $0x4e, X0, X4
+	VADDPS        X4, X0, X0
+	VPERMILPS     $0xb1, X0, X4
+	VADDPS        X4, X0, X0
+	VMOVSS        X0, (AX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 4(AX)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 8(AX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 12(AX)
+	VZEROUPPER
+	RET
+
+// func weightedDots4AVX2(sums *float32, a []float32, b []float32, weight []float32)
+// Requires: AVX, FMA3
+TEXT ·weightedDots4AVX2(SB), NOSPLIT, $0-80
+	MOVQ   weight_len+64(FP), AX
+	LEAQ   (AX)(AX*2), DX
+	MOVQ   AX, CX
+	SHLQ   $0x02, CX
+	SHLQ   $0x02, DX
+	MOVQ   a_base+8(FP), BX
+	MOVQ   b_base+32(FP), SI
+	MOVQ   weight_base+56(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x08, AX
+	JLT    tail
+
+loop:
+	VMOVUPS     (DI), Y4
+	VMOVUPS     (BX), Y5
+	VMOVUPS     (SI), Y6
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y5, Y6, Y0
+	VMOVUPS     (BX)(CX*1), Y5
+	VMOVUPS     (SI)(CX*1), Y6
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y5, Y6, Y1
+	VMOVUPS     (BX)(CX*2), Y5
+	VMOVUPS     (SI)(CX*2), Y6
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y5, Y6, Y2
+	VMOVUPS     (BX)(DX*1), Y5
+	VMOVUPS     (SI)(DX*1), Y6
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y5, Y6, Y3
+	ADDQ        $0x20, BX
+	ADDQ        $0x20, SI
+	ADDQ        $0x20, DI
+	SUBQ        $0x08, AX
+	JGE         loop
+
+tail:
+	ADDQ        $0x08, AX
+	JE          done
+	LEAQ        float_rows_lanes<>+0(SB), R8
+	NEGQ        AX
+	VMOVUPS     64(R8)(AX*4), Y4
+	VMASKMOVPS  (DI), Y4, Y5
+	VMASKMOVPS  (BX), Y4, Y6
+	VMASKMOVPS  (SI), Y4, Y7
+	VMULPS      Y5, Y6, Y6
+	VFMADD231PS Y6, Y7, Y0
+	VMASKMOVPS  (BX)(CX*1), Y4, Y6
+	VMASKMOVPS  (SI)(CX*1), Y4, Y7
+	VMULPS      Y5, Y6, Y6
+	VFMADD231PS Y6, Y7, Y1
+	VMASKMOVPS  (BX)(CX*2), Y4, Y6
+	VMASKMOVPS  (SI)(CX*2), Y4, Y7
+	VMULPS      Y5, Y6, Y6
+	VFMADD231PS Y6, Y7, Y2
+	VMASKMOVPS  (BX)(DX*1), Y4, Y6
+	VMASKMOVPS  (SI)(DX*1), Y4, Y4
+	VMULPS      Y5, Y6, Y6
+	VFMADD231PS Y6, Y4, Y3
+
+done:
+	MOVQ         sums+0(FP), AX
+	VMOVAPS      Y0, Y4
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X0
+	VPERMILPS    $0x4e, X0, X4
+	VADDPS       X4, X0, X0
+	VPERMILPS    $0xb1, X0, X4
+	VADDPS       X4, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVAPS      Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVAPS      Y2, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVAPS      Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, 12(AX)
+	VZEROUPPER
+	RET
+
+// func weightedDots4AVX512(sums *float32, a []float32, b []float32, weight []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·weightedDots4AVX512(SB), NOSPLIT, $0-80
+	MOVQ   weight_len+64(FP), AX
+	LEAQ   (AX)(AX*2), DX
+	MOVQ   AX, CX
+	SHLQ   $0x02, CX
+	SHLQ   $0x02, DX
+	MOVQ   a_base+8(FP), BX
+	MOVQ   b_base+32(FP), SI
+	MOVQ   weight_base+56(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x10, AX
+	JLT    tail
+
+loop:
+	VMOVUPS     (DI), Z4
+	VMOVUPS     (BX), Z5
+	VMOVUPS     (SI), Z6
+	VMULPS      Z4, Z5, Z5
+	VFMADD231PS Z5, Z6, Z0
+	VMOVUPS     (BX)(CX*1), Z5
+	VMOVUPS     (SI)(CX*1), Z6
+	VMULPS      Z4, Z5, Z5
+	VFMADD231PS Z5, Z6, Z1
+	VMOVUPS     (BX)(CX*2), Z5
+	VMOVUPS     (SI)(CX*2), Z6
+	VMULPS      Z4, Z5, Z5
+	VFMADD231PS Z5, Z6, Z2
+	VMOVUPS     (BX)(DX*1), Z5
+	VMOVUPS     (SI)(DX*1), Z6
+	VMULPS      Z4, Z5, Z5
+	VFMADD231PS Z5, Z6, Z3
+	ADDQ        $0x40, BX
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, DI
+	SUBQ        $0x10, AX
+	JGE         loop
+
+tail:
+	ADDQ        $0x10, AX
+	JE          done
+	MOVL        $0xffffffff, R8
+	BZHIL       AX, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (DI), K1, Z4
+	VMOVUPS.Z   (BX), K1, Z5
+	VMOVUPS.Z   (SI), K1, Z6
+	VMULPS      Z4, Z5, Z5
+	VFMADD231PS Z5, Z6, Z0
+	VMOVUPS.Z   (BX)(CX*1), K1, Z5
+	VMOVUPS.Z   (SI)(CX*1), K1, Z6
+	VMULPS      Z4, Z5, Z5
+	VFMADD231PS Z5, Z6, Z1
+	VMOVUPS.Z   (BX)(CX*2), K1, Z5
+	VMOVUPS.Z   (SI)(CX*2), K1, Z6
+	VMULPS      Z4, Z5, Z5
+	VFMADD231PS Z5, Z6, Z2
+	VMOVUPS.Z   (BX)(DX*1), K1, Z5
+	VMOVUPS.Z   (SI)(DX*1), K1, Z6
+	VMULPS      Z4, Z5, Z5
+	VFMADD231PS Z5, Z6, Z3
+
+done:
+	MOVQ          sums+0(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y4
+	VEXTRACTF128  $0x01, Y4, X0
+	VADDPS        X0, X4, X0
+	VPERMILPS     $0x4e, X0, X4
+	VADDPS        X4, X0, X0
+	VPERMILPS     $0xb1, X0, X4
+	VADDPS        X4, X0, X0
+	VMOVSS        X0, (AX)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 4(AX)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 8(AX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, 12(AX)
+	VZEROUPPER
+	RET
+
+// func rmsNormGrad4AVX2(inv *float32, pull *float32, dx []float32, dy []float32, x []float32, dgain []float32, gain []float32)
+// Requires: AVX, FMA3
+TEXT ·rmsNormGrad4AVX2(SB), NOSPLIT, $0-136
+	MOVQ         inv+0(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y2
+	VBROADCASTSS 12(AX), Y3
+	MOVQ         pull+8(FP), AX
+	VBROADCASTSS (AX), Y4
+	VBROADCASTSS 4(AX), Y5
+	VBROADCASTSS 8(AX), Y6
+	VBROADCASTSS 12(AX), Y7
+	MOVQ         gain_len+120(FP), AX
+	LEAQ         (AX)(AX*2), DX
+	MOVQ         AX, CX
+	SHLQ         $0x02, CX
+	SHLQ         $0x02, DX
+	MOVQ         dx_base+16(FP), BX
+	MOVQ         dy_base+40(FP), SI
+	MOVQ         x_base+64(FP), DI
+	MOVQ         dgain_base+88(FP), R8
+	MOVQ         gain_base+112(FP), R9
+	SUBQ         $0x08, AX
+	JLT          tail
+
+loop:
+	VMOVUPS      (R9), Y8
+	VMOVUPS      (R8), Y9
+	VMOVUPS      (SI), Y10
+	VMOVUPS      (DI), Y11
+	VMULPS       Y10, Y8, Y12
+	VMULPS       Y0, Y12, Y12
+	VFNMADD231PS Y11, Y4, Y12
+	VMOVUPS      Y12, (BX)
+	VMULPS       Y0, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y9
+	VMOVUPS      (SI)(CX*1), Y10
+	VMOVUPS      (DI)(CX*1), Y11
+	VMULPS       Y10, Y8, Y12
+	VMULPS       Y1, Y12, Y12
+	VFNMADD231PS Y11, Y5, Y12
+	VMOVUPS      Y12, (BX)(CX*1)
+	VMULPS       Y1, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y9
+	VMOVUPS      (SI)(CX*2), Y10
+	VMOVUPS      (DI)(CX*2), Y11
+	VMULPS       Y10, Y8, Y12
+	VMULPS       Y2, Y12, Y12
+	VFNMADD231PS Y11, Y6, Y12
+	VMOVUPS      Y12, (BX)(CX*2)
+	VMULPS       Y2, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y9
+	VMOVUPS      (SI)(DX*1), Y10
+	VMOVUPS      (DI)(DX*1), Y11
+	VMULPS       Y10, Y8, Y8
+	VMULPS       Y3, Y8, Y8
+	VFNMADD231PS Y11, Y7, Y8
+	VMOVUPS      Y8, (BX)(DX*1)
+	VMULPS       Y3, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y9
+	VMOVUPS      Y9, (R8)
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, SI
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, R8
+	ADDQ         $0x20, R9
+	SUBQ         $0x08, AX
+	JGE          loop
+
+tail:
+	ADDQ         $0x08, AX
+	JE           done
+	LEAQ         float_rows_lanes<>+0(SB), R10
+	NEGQ         AX
+	VMOVUPS      64(R10)(AX*4), Y8
+	VMASKMOVPS   (R9), Y8, Y9
+	VMASKMOVPS   (R8), Y8, Y10
+	VMASKMOVPS   (SI), Y8, Y11
+	VMASKMOVPS   (DI), Y8, Y12
+	VMULPS       Y11, Y9, Y13
+	VMULPS       Y0, Y13, Y13
+	VFNMADD231PS Y12, Y4, Y13
+	VMASKMOVPS   Y13, Y8, (BX)
+	VMULPS       Y0, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y10
+	VMASKMOVPS   (SI)(CX*1), Y8, Y0
+	VMASKMOVPS   (DI)(CX*1), Y8, Y4
+	VMULPS       Y0, Y9, Y11
+	VMULPS       Y1, Y11, Y11
+	VFNMADD231PS Y4, Y5, Y11
+	VMASKMOVPS   Y11, Y8, (BX)(CX*1)
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y4, Y0, Y10
+	VMASKMOVPS   (SI)(CX*2), Y8, Y0
+	VMASKMOVPS   (DI)(CX*2), Y8, Y1
+	VMULPS       Y0, Y9, Y4
+	VMULPS       Y2, Y4, Y4
+	VFNMADD231PS Y1, Y6, Y4
+	VMASKMOVPS   Y4, Y8, (BX)(CX*2)
+	VMULPS       Y2, Y1, Y1
+	VFMADD231PS  Y1, Y0, Y10
+	VMASKMOVPS   (SI)(DX*1), Y8, Y0
+	VMASKMOVPS   (DI)(DX*1), Y8, Y1
+	VMULPS       Y0, Y9, Y2
+	VMULPS       Y3, Y2, Y2
+	VFNMADD231PS Y1, Y7, Y2
+	VMASKMOVPS   Y2, Y8, (BX)(DX*1)
+	VMULPS       Y3, Y1, Y1
+	VFMADD231PS  Y1, Y0, Y10
+	VMASKMOVPS   Y10, Y8, (R8)
+
+done:
+	VZEROUPPER
+	RET
+
+// func rmsNormGrad4AVX512(inv *float32, pull *float32, dx []float32, dy []float32, x []float32, dgain []float32, gain []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rmsNormGrad4AVX512(SB), NOSPLIT, $0-136
+	MOVQ         inv+0(FP), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	MOVQ         pull+8(FP), AX
+	VBROADCASTSS (AX), Z4
+	VBROADCASTSS 4(AX), Z5
+	VBROADCASTSS 8(AX), Z6
+	VBROADCASTSS 12(AX), Z7
+	MOVQ         gain_len+120(FP), AX
+	LEAQ         (AX)(AX*2), DX
+	MOVQ         AX, CX
+	SHLQ         $0x02, CX
+	SHLQ         $0x02, DX
+	MOVQ         dx_base+16(FP), BX
+	MOVQ         dy_base+40(FP), SI
+	MOVQ         x_base+64(FP), DI
+	MOVQ         dgain_base+88(FP), R8
+	MOVQ         gain_base+112(FP), R9
+	SUBQ         $0x10, AX
+	JLT          tail
+
+loop:
+	VMOVUPS      (R9), Z8
+	VMOVUPS      (R8), Z9
+	VMOVUPS      (SI), Z10
+	VMOVUPS      (DI), Z11
+	VMULPS       Z10, Z8, Z12
+	VMULPS       Z0, Z12, Z12
+	VFNMADD231PS Z11, Z4, Z12
+	VMOVUPS      Z12, (BX)
+	VMULPS       Z0, Z11, Z11
+	VFMADD231PS  Z11, Z10, Z9
+	VMOVUPS      (SI)(CX*1), Z10
+	VMOVUPS      (DI)(CX*1), Z11
+	VMULPS       Z10, Z8, Z12
+	VMULPS       Z1, Z12, Z12
+	VFNMADD231PS Z11, Z5, Z12
+	VMOVUPS      Z12, (BX)(CX*1)
+	VMULPS       Z1, Z11, Z11
+	VFMADD231PS  Z11, Z10, Z9
+	VMOVUPS      (SI)(CX*2), Z10
+	VMOVUPS      (DI)(CX*2), Z11
+	VMULPS       Z10, Z8, Z12
+	VMULPS       Z2, Z12, Z12
+	VFNMADD231PS Z11, Z6, Z12
+	VMOVUPS      Z12, (BX)(CX*2)
+	VMULPS       Z2, Z11, Z11
+	VFMADD231PS  Z11, Z10, Z9
+	VMOVUPS      (SI)(DX*1), Z10
+	VMOVUPS      (DI)(DX*1), Z11
+	VMULPS       Z10, Z8, Z8
+	VMULPS       Z3, Z8, Z8
+	VFNMADD231PS Z11, Z7, Z8
+	VMOVUPS      Z8, (BX)(DX*1)
+	VMULPS       Z3, Z11, Z11
+	VFMADD231PS  Z11, Z10, Z9
+	VMOVUPS      Z9, (R8)
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, R9
+	SUBQ         $0x10, AX
+	JGE          loop
+
+tail:
+	ADDQ         $0x10, AX
+	JE           done
+	MOVL         $0xffffffff, R10
+	BZHIL        AX, R10, R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (R9), K1, Z8
+	VMOVUPS.Z    (R8), K1, Z9
+	VMOVUPS.Z    (SI), K1, Z10
+	VMOVUPS.Z    (DI), K1, Z11
+	VMULPS       Z10, Z8, Z12
+	VMULPS       Z0, Z12, Z12
+	VFNMADD231PS Z11, Z4, Z12
+	VMOVUPS      Z12, K1, (BX)
+	VMULPS       Z0, Z11, Z11
+	VFMADD231PS  Z11, Z10, Z9
+	VMOVUPS.Z    (SI)(CX*1), K1, Z0
+	VMOVUPS.Z    (DI)(CX*1), K1, Z4
+	VMULPS       Z0, Z8, Z10
+	VMULPS       Z1, Z10, Z10
+	VFNMADD231PS Z4, Z5, Z10
+	VMOVUPS      Z10, K1, (BX)(CX*1)
+	VMULPS       Z1, Z4, Z4
+	VFMADD231PS  Z4, Z0, Z9
+	VMOVUPS.Z    (SI)(CX*2), K1, Z0
+	VMOVUPS.Z    (DI)(CX*2), K1, Z1
+	VMULPS       Z0, Z8, Z4
+	VMULPS       Z2, Z4, Z4
+	VFNMADD231PS Z1, Z6, Z4
+	VMOVUPS      Z4, K1, (BX)(CX*2)
+	VMULPS       Z2, Z1, Z1
+	VFMADD231PS  Z1, Z0, Z9
+	VMOVUPS.Z    (SI)(DX*1), K1, Z0
+	VMOVUPS.Z    (DI)(DX*1), K1, Z1
+	VMULPS       Z0, Z8, Z2
+	VMULPS       Z3, Z2, Z2
+	VFNMADD231PS Z1, Z7, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*1)
+	VMULPS       Z3, Z1, Z1
+	VFMADD231PS  Z1, Z0, Z9
+	VMOVUPS      Z9, K1, (R8)
+
+done:
+	VZEROUPPER
+	RET
+
 // func weightedDotAVX2(a []float32, b []float32, weight []float32) float32
 // Requires: AVX, FMA3
 TEXT ·weightedDotAVX2(SB), NOSPLIT, $0-76

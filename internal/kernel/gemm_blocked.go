@@ -21,6 +21,9 @@ const (
 
 	directRows = 16 // with up to this many rows b is read where it is
 	copyCols   = 96 // with more columns the block of a is copied
+	// compact is the distance of rows, in elements, up to which both operands
+	// are read where they are: a block of them fits the cache as it is.
+	compact = 128
 	// copyPad keeps the rows of a copied block out of each other's cache sets.
 	copyPad = 16
 )
@@ -87,20 +90,27 @@ func (g *product) rectangle(i0, i1, j0, j1 int) {
 		for i := i0; i < i1; i += rows {
 			m := min(rows, i1-i)
 			a := g.a.from(i, p)
-			if j1-j0 > copyCols && m > g.rows {
+			if j1-j0 > copyCols && m > g.rows && max(a.row, a.col) > compact {
 				a = g.copyBlock(s, a, m, k)
 			}
 			for j := j0; j < j1; j += g.cols {
 				n := min(g.cols, j1-j)
-				skip := 0 // rows that lie above the diagonal
+				b, ldb := g.panel(s, g.b.from(p, j), k, n, m <= directRows || g.b.row <= compact)
+				above := 0 // rows of the block that are done, or lie above the diagonal
 				if g.lower {
-					skip = max(0, j-i) / g.rows * g.rows
+					if above = max(0, j-i) / g.rows * g.rows; above >= m {
+						break
+					}
+					// The upper rows on the diagonal have only the panel's left half below it.
+					half := g.cols / 2
+					if end := min(m, max(0, j+half-i)/g.rows*g.rows); n > half && end > above {
+						g.tiles(g.c.from(i+above, j), a.from(above, 0), b, ldb, end-above, half, k, g.add || p > 0)
+						if above = end; above == m {
+							continue
+						}
+					}
 				}
-				if skip >= m {
-					break
-				}
-				b, ldb := g.panel(s, g.b.from(p, j), k, n, m <= directRows)
-				g.tiles(g.c.from(i+skip, j), a.from(skip, 0), b, ldb, m-skip, n, k, g.add || p > 0)
+				g.tiles(g.c.from(i+above, j), a.from(above, 0), b, ldb, m-above, n, k, g.add || p > 0)
 			}
 		}
 	}

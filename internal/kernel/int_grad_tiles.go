@@ -22,28 +22,16 @@ const (
 	// tilePairs is how many pairs of steps a tile does at once: its operands
 	// then stay in the first-level cache.
 	tilePairs = 256
-	// groupTiles tiles use a strip of panels one after another while it is in
-	// the second-level cache.
-	groupTiles = 8
-	// packPairs pairs of rows are quantized before they are packed.
-	packPairs = 16
+	// packSteps rows are quantized before they are packed.
+	packSteps = 32
 )
 
-// packRight packs columns of b [steps, n], widened to words, into panels of ceil(steps/2) pairs,
-// filled up with zeros.
-func (k *integerKernels) packRight(dst []int16, b []int8, steps, n int) {
-	pairs := (steps + 1) / 2
-	size := pairs * 2 * panelOutputs
-	panels := (n + panelOutputs - 1) / panelOutputs
-	chunks(panels, max(1, grain/size), func(lo, hi int) {
-		for p := lo; p < hi; p++ {
-			first := p * panelOutputs
-			k.packRightPanel(dst[p*size:(p+1)*size], b[first:], n, steps, min(panelOutputs, n-first))
-		}
-	})
-}
-
-func (k *integerKernels) packRightPanel(dst []int16, b []int8, ld, steps, cols int) {
+// packPanel packs columns of b [steps, n], widened to words, into panel p of
+// ceil(steps/2) pairs, filled up with zeros.
+func (k *integerKernels) packPanel(dst []int16, b []int8, steps, n, p int) {
+	size := (steps + 1) / 2 * 2 * panelOutputs
+	dst, b = dst[p*size:(p+1)*size], b[p*panelOutputs:]
+	ld, cols := n, min(panelOutputs, n-p*panelOutputs)
 	fast := 0
 	if cols == panelOutputs && steps > 1 {
 		fast = steps / 2
@@ -66,11 +54,14 @@ func (g *gradInput[F]) tiles(k *integerKernels) {
 	defer buf.release()
 	pairs := (g.out + 1) / 2
 	panels := (g.in + panelOutputs - 1) / panelOutputs
-	packed := grow(&buf.int16, panels*pairs*2*panelOutputs)
-	k.packRight(packed, g.w, g.out, g.in)
-	groups := gradGroups(g.rows, 1)
-	Parallel(groups.n, func(i int) {
-		first, last := groups.tiles(i)
+	size := pairs * 2 * panelOutputs
+	packed := grow(&buf.int16, panels*size)
+	chunks(panels, max(1, 4*grain/size), func(lo, hi int) {
+		for p := lo; p < hi; p++ {
+			k.packPanel(packed, g.w, g.out, g.in, p)
+		}
+	})
+	eachRun((g.rows+tileRows-1)/tileRows, func(first, last int) {
 		g.group(k, packed, first*tileRows, min(g.rows, last*tileRows))
 	})
 }
@@ -139,48 +130,48 @@ func (g *gradWeight[F]) tiles(k *integerKernels, buf *workspace) {
 	words := grow(&buf.int16, (tiles*tileRows+panels*panelOutputs)*weightBlock)
 	left, right := words[:tiles*tileRows*weightBlock], words[tiles*tileRows*weightBlock:]
 	strips := (g.in + stripCols - 1) / stripCols
-	groups := gradGroups(g.out, strips)
 	for row := 0; row < g.rows; row += weightBlock {
 		steps := min(weightBlock, g.rows-row)
-		g.packLeft(k, left, row, steps)
-		k.packRight(right, g.x[row*g.in:], steps, g.in)
-		Parallel(strips*groups.n, func(task int) {
-			first, last := groups.tiles(task % groups.n)
+		pieces := (steps + packSteps - 1) / packSteps
+		Parallel(pieces+panels, func(task int) {
+			if task < pieces {
+				g.packLeft(k, left, row, steps, task*packSteps)
+			} else {
+				k.packPanel(right, g.x[row*g.in:], steps, g.in, task-pieces)
+			}
+		})
+		eachRun(strips*tiles, func(first, last int) {
+			buf := taskSpace()
+			defer buf.release()
 			for t := first; t < last; t++ {
-				g.tile(k, left, right, t*tileRows, task/groups.n*stripCols, row, steps)
+				g.tile(k, buf, left, right, t%tiles*tileRows, t/tiles*stripCols, row, steps)
 			}
 		})
 	}
 }
 
-// packLeft quantizes steps rows, from row on, and packs their codes into tiles
-// of tileRows outputs: [ceil(steps/2)][tileRows][2]. What fills up the last tile
-// makes sums that nobody reads, and what fills up the last pair meets a zero of
-// the activations: it may be anything.
-func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps int) {
-	pairs := (steps + 1) / 2
+// packLeft quantizes up to packSteps of the steps rows from row on, those from
+// first on, and packs their codes into tiles of tileRows outputs:
+// [ceil(steps/2)][tileRows][2]. What fills up the last tile makes sums that
+// nobody reads, and what fills up the last pair meets a zero of the activations:
+// it may be anything.
+func (g *gradWeight[F]) packLeft(k *integerKernels, dst []int16, row, steps, first int) {
+	buf := taskSpace()
+	defer buf.release()
 	ld := (g.out + tileRows - 1) / tileRows * tileRows
-	pieces := (pairs + packPairs - 1) / packPairs
-	chunks(pieces, max(1, grain/(2*packPairs*ld)), func(lo, hi int) {
-		buf := taskSpace()
-		defer buf.release()
-		codes := grow(&buf.int16, 2*packPairs*ld)
-		for pair := lo * packPairs; pair < min(pairs, hi*packPairs); pair += packPairs {
-			n := min(packPairs, pairs-pair)
-			for r := range min(2*n, steps-2*pair) {
-				g.quantize(codes[r*ld:], row+2*pair+r)
-			}
-			for o := 0; o < ld; o += tileRows {
-				k.interleaveWords(&dst[2*(o*pairs+pair*tileRows)], &codes[o], ld, n)
-			}
-		}
-	})
+	codes := grow(&buf.int16, packSteps*ld)
+	n := min(packSteps, steps-first)
+	for r := range n {
+		g.quantize(codes[r*ld:], row+first+r)
+	}
+	pairs := (steps + 1) / 2
+	for o := 0; o < ld; o += tileRows {
+		k.interleaveWords(&dst[2*o*pairs+first*tileRows], &codes[o], ld, (n+1)/2)
+	}
 }
 
 // tile computes a strip of up to tileRows outputs, for one block of rows.
-func (g *gradWeight[F]) tile(k *integerKernels, left, right []int16, o, col, row, steps int) {
-	buf := taskSpace()
-	defer buf.release()
+func (g *gradWeight[F]) tile(k *integerKernels, buf *workspace, left, right []int16, o, col, row, steps int) {
 	sums := grow(&buf.int32, tileRows*stripCols)
 	pairs := (steps + 1) / 2
 	cols := min(stripCols, g.in-col)
@@ -190,20 +181,4 @@ func (g *gradWeight[F]) tile(k *integerKernels, left, right []int16, o, col, row
 		k.grad.panel(sums[c:], left[o*2*pairs:], 2, 2*tileRows, right[(col+c)/panelOutputs*size:], pairs, false)
 	}
 	g.finish(buf, o, min(tileRows, g.out-o), col, cols, row, sums)
-}
-
-// tileGroups are the tiles of a product in groups of neighbours.
-type tileGroups struct{ all, n int }
-
-// gradGroups divides rows into groups of up to groupTiles tiles, fewer if that
-// leaves a thread idle when each group goes with each strip.
-func gradGroups(rows, strips int) tileGroups {
-	all := (rows + tileRows - 1) / tileRows
-	n := (all + groupTiles - 1) / groupTiles
-	return tileGroups{all, min(all, max(n, 4*Threads()/strips))}
-}
-
-// tiles returns the range of tiles of group i.
-func (g tileGroups) tiles(i int) (first, last int) {
-	return i * g.all / g.n, (i + 1) * g.all / g.n
 }

@@ -4,9 +4,11 @@ package kernel
 // n is given it is a positive multiple of 32; each is documented where the
 // assembly is declared.
 type integerKernels struct {
-	ternary ternaryTiles
-	grad    wordTiles
+	ternary, unpacked ternaryTiles
 
+	grad wordTiles
+
+	unpackPanel     func(dst, panel *byte, blocks int)
 	packFour        func(panel *byte, codes *int8, ld, pairs int)
 	sumBytes        func(x *int8, n int) int32
 	interleaveBytes func(dst *int16, src *int8, ld, pairs int)

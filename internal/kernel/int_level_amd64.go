@@ -10,7 +10,9 @@ package kernel
 var integerLevels = [...]*integerKernels{AVX2: &avx2Integers, AVX512: &avx512Integers, VNNI: &vnniIntegers}
 
 var avx2Integers = integerKernels{
-	ternary:           ternaryTiles{cols: 16, rows: []int{4, 2, 1}, tile: ternaryTileAVX2},
+	ternary:           ternaryTiles{block: panelBlock, cols: 16, rows: []int{4, 2, 1}, tile: ternaryTileAVX2},
+	unpacked:          ternaryTiles{block: 4 * panelBlock, cols: 16, rows: []int{6}, tile: unpackedTileAVX2},
+	unpackPanel:       unpackPanelAVX2,
 	grad:              wordTiles{cols: 16, rows: 6, tile: gradTileAVX2},
 	packFour:          packFourAVX2,
 	sumBytes:          sumBytesAVX2,
@@ -33,7 +35,9 @@ var avx2Integers = integerKernels{
 }
 
 var avx512Integers = integerKernels{
-	ternary:           ternaryTiles{cols: 32, rows: []int{12, 8, 4, 2, 1}, tile: ternaryTileAVX512},
+	ternary:           ternaryTiles{block: panelBlock, cols: 32, rows: []int{12, 8, 4, 2, 1}, tile: ternaryTileAVX512},
+	unpacked:          ternaryTiles{block: 4 * panelBlock, cols: 32, rows: []int{12}, tile: unpackedTileAVX512},
+	unpackPanel:       unpackPanelAVX512,
 	grad:              wordTiles{cols: 32, rows: 12, tile: gradTileAVX512},
 	packFour:          packFourAVX2,
 	sumBytes:          sumBytesAVX2,
@@ -55,10 +59,10 @@ var avx512Integers = integerKernels{
 	decodeHalf:        decodeHalfAVX2,
 }
 
-// vnniIntegers are the AVX-512 kernels, but for the two inner products.
+// vnniIntegers are the AVX-512 kernels, but for the inner products.
 var vnniIntegers = func() integerKernels {
 	k := avx512Integers
-	k.ternary = ternaryTiles{cols: 32, rows: []int{12, 8, 4, 2, 1}, tile: ternaryTileVNNI}
+	k.ternary.tile, k.unpacked.tile = ternaryTileVNNI, unpackedTileVNNI
 	k.grad.tile = gradTileVNNI
 	return k
 }()

@@ -4,8 +4,8 @@
 
 package kernel
 
-// ternaryTileVNNI multiplies rows of x with 32 outputs of a panel, for rows in [1 2 4 8 12].
-// code is what the packed panel holds: weight+1.
+// ternaryTileVNNI multiplies rows of x with 32 outputs of a packed panel, for rows in [1 2 4 8 12].
+// code is what the panel holds: weight+1.
 //
 //	for r := range rows {
 //		for o := range 32 {
@@ -18,8 +18,8 @@ package kernel
 //	}
 func ternaryTileVNNI(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
 
-// ternaryTileAVX512 multiplies rows of x with 32 outputs of a panel, for rows in [1 2 4 8 12].
-// code is what the packed panel holds: weight+1.
+// ternaryTileAVX512 multiplies rows of x with 32 outputs of a packed panel, for rows in [1 2 4 8 12].
+// code is what the panel holds: weight+1.
 //
 //	for r := range rows {
 //		for o := range 32 {
@@ -32,8 +32,8 @@ func ternaryTileVNNI(sums *int32, x *int8, ldx int, rows int, panel *byte, block
 //	}
 func ternaryTileAVX512(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
 
-// ternaryTileAVX2 multiplies rows of x with 16 outputs of a panel, for rows in [1 2 4].
-// code is what the packed panel holds: weight+1.
+// ternaryTileAVX2 multiplies rows of x with 16 outputs of a packed panel, for rows in [1 2 4].
+// code is what the panel holds: weight+1.
 //
 //	for r := range rows {
 //		for o := range 16 {
@@ -45,6 +45,70 @@ func ternaryTileAVX512(sums *int32, x *int8, ldx int, rows int, panel *byte, blo
 //		}
 //	}
 func ternaryTileAVX2(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
+
+// unpackedTileVNNI multiplies rows of x with 32 outputs of an unpacked panel, for rows in [12].
+// code is what the panel holds: weight+1.
+//
+//	for r := range rows {
+//		for o := range 32 {
+//			sum := 0
+//			for i := range 16 * blocks {
+//				sum += x[r*ldx+i] * code[o][i]
+//			}
+//			sums[r*256+o] = sum
+//		}
+//	}
+func unpackedTileVNNI(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
+
+// unpackedTileAVX512 multiplies rows of x with 32 outputs of an unpacked panel, for rows in [12].
+// code is what the panel holds: weight+1.
+//
+//	for r := range rows {
+//		for o := range 32 {
+//			sum := 0
+//			for i := range 16 * blocks {
+//				sum += x[r*ldx+i] * code[o][i]
+//			}
+//			sums[r*256+o] = sum
+//		}
+//	}
+func unpackedTileAVX512(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
+
+// unpackedTileAVX2 multiplies rows of x with 16 outputs of an unpacked panel, for rows in [6].
+// code is what the panel holds: weight+1.
+//
+//	for r := range rows {
+//		for o := range 16 {
+//			sum := 0
+//			for i := range 16 * blocks {
+//				sum += x[r*ldx+i] * code[o][i]
+//			}
+//			sums[r*256+o] = sum
+//		}
+//	}
+func unpackedTileAVX2(sums *int32, x *int8, ldx int, rows int, panel *byte, blocks int)
+
+// unpackPanelAVX2 unpacks a panel.
+//
+//	for b := range blocks {
+//		for f := range 4 {
+//			for i := range 128 {
+//				dst[(b*4+f)*128+i] = panel[b*128+i] >> (2*f) & 3
+//			}
+//		}
+//	}
+func unpackPanelAVX2(dst *byte, panel *byte, blocks int)
+
+// unpackPanelAVX512 unpacks a panel.
+//
+//	for b := range blocks {
+//		for f := range 4 {
+//			for i := range 128 {
+//				dst[(b*4+f)*128+i] = panel[b*128+i] >> (2*f) & 3
+//			}
+//		}
+//	}
+func unpackPanelAVX512(dst *byte, panel *byte, blocks int)
 
 // packFourAVX2 packs four outputs of a panel, two blocks at a time.
 //

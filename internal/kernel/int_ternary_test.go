@@ -42,6 +42,9 @@ func TestMulTernary(t *testing.T) {
 		rows, out, in := pick(rng)%100, pick(rng), pick(rng)
 		checkMulTernary(t, rng, random8(rng, rows*in, -128, 127), random8(rng, out*in, -1, 1), rows, out, in)
 	}
+	for _, s := range [][3]int{{400, 290, 33}, {401, 31, 16}, {777, 40, 70}} { // enough rows to unpack panels
+		checkMulTernary(t, rng, random8(rng, s[0]*s[2], -128, 127), random8(rng, s[1]*s[2], -1, 1), s[0], s[1], s[2])
+	}
 	for rows := range 26 {
 		checkMulTernary(t, rng, random8(rng, rows*70, -128, 127), random8(rng, 40*70, -1, 1), rows, 40, 70)
 	}

@@ -11,6 +11,7 @@ type workspace struct {
 	list    *freeList[workspace]
 	float32 []float32
 	float64 []float64
+	bytes   []byte
 	int8    []int8
 	int16   []int16
 	int32   []int32

@@ -11,8 +11,9 @@ import "math"
 // y: [rows, dim], inv: [rows]; RMSNormGrad wants inv back.
 func RMSNorm[F Float](y, inv []F, x, gain []F, rows, dim int, eps F) {
 	chunks(rows, 1+grain/max(1, dim), func(lo, hi int) {
+		rmsInverses(inv[lo:hi], x[lo*dim:hi*dim], dim, eps)
 		for r := lo; r < hi; r++ {
-			inv[r] = rmsNormRow(y[r*dim:(r+1)*dim], x[r*dim:(r+1)*dim], gain[:dim], eps)
+			normalize(y[r*dim:(r+1)*dim], x[r*dim:(r+1)*dim], gain[:dim], inv[r])
 		}
 	})
 }
@@ -24,23 +25,41 @@ func RMSNormQuantize[F Float](codes []int8, scales, inv []F, x, gain []F, rows, 
 		buf := taskSpace()
 		defer buf.release()
 		y := floats[F](buf, dim)
+		rmsInverses(inv[lo:hi], x[lo*dim:hi*dim], dim, eps)
 		for r := lo; r < hi; r++ {
-			inv[r] = rmsNormRow(y, x[r*dim:(r+1)*dim], gain[:dim], eps)
+			normalize(y, x[r*dim:(r+1)*dim], gain[:dim], inv[r])
 			scales[r] = quantizeRow(codes[r*dim:(r+1)*dim], y, qmax)
 		}
 	})
 }
 
-func rmsNormRow[F Float](y, x, gain []F, eps F) (inv F) {
-	inv = F(1 / math.Sqrt(float64(dot(x, x)/F(len(x))+eps)))
+// rmsInverses computes inv[r] = 1 / sqrt(mean(x[r]^2) + eps) for x: [len(inv), dim].
+func rmsInverses[F Float](inv, x []F, dim int, eps F) {
+	r := 0
+	if v := vector[F](); v != nil {
+		for ; r+4 <= len(inv); r += 4 {
+			four := f32(x[r*dim : (r+4)*dim])
+			v.squares4(&f32(inv)[r], four, four[:dim])
+		}
+	}
+	for ; r < len(inv); r++ {
+		row := x[r*dim : (r+1)*dim]
+		inv[r] = dot(row, row)
+	}
+	for r, squares := range inv {
+		inv[r] = F(1 / math.Sqrt(float64(squares/F(dim)+eps)))
+	}
+}
+
+// normalize computes y = x * inv * gain.
+func normalize[F Float](y, x, gain []F, inv F) {
 	if v := vector[F](); v != nil {
 		v.normalize(f32(y), f32(x), f32(gain), float32(inv))
-		return inv
+		return
 	}
 	for i, v := range x {
 		y[i] = v * inv * gain[i]
 	}
-	return inv
 }
 
 // gainRows is the number of rows whose gradients of the gain are added up in
@@ -55,16 +74,26 @@ func RMSNormGrad[F Float](dx, dgain []F, dy, x, gain, inv, around []F, rows, dim
 	blocks := (rows + gainRows - 1) / gainRows
 	w := callSpaces.take()
 	defer callSpaces.put(w)
-	partial := floats[F](w, blocks*dim)
+	partial := floats[F](w, blocks*(dim+4))
 	clear(partial)
 	Parallel(blocks, func(b int) {
-		sum := partial[b*dim : (b+1)*dim]
-		for r := b * gainRows; r < min(rows, (b+1)*gainRows); r++ {
-			lo, hi := r*dim, (r+1)*dim
-			rmsNormGradRow(dx[lo:hi], sum, dy[lo:hi], x[lo:hi], gain[:dim], inv[r])
+		sum, pulls := partial[b*dim:(b+1)*dim], partial[blocks*dim+4*b:][:4]
+		end := min(rows, (b+1)*gainRows)
+		for r := b * gainRows; r < end; {
+			n := 1
+			if r+4 <= end && vector[F]() != nil {
+				n = 4
+			}
+			lo, hi := r*dim, (r+n)*dim
+			if n == 4 {
+				rmsNormGradRows4(dx[lo:hi], sum, dy[lo:hi], x[lo:hi], gain[:dim], inv[r:r+4], pulls)
+			} else {
+				rmsNormGradRow(dx[lo:hi], sum, dy[lo:hi], x[lo:hi], gain[:dim], inv[r])
+			}
 			if around != nil {
 				add(dx[lo:hi], dx[lo:hi], around[lo:hi])
 			}
+			r += n
 		}
 	})
 	clear(dgain[:dim])
@@ -73,9 +102,23 @@ func RMSNormGrad[F Float](dx, dgain []F, dy, x, gain, inv, around []F, rows, dim
 	}
 }
 
+// rmsNormGradRows4 computes four rows of dx and adds to dgain, by assembly, with
+// room for four values in pulls.
+func rmsNormGradRows4[F Float](dx, dgain, dy, x, gain, inv, pulls []F) {
+	v := vector[F]()
+	v.weightedDots4(&f32(pulls)[0], f32(dy), f32(x), f32(gain))
+	for r, dot := range pulls {
+		pulls[r] = pull(dot, inv[r], len(gain))
+	}
+	v.rmsNormGrad4(&f32(inv)[0], &f32(pulls)[0], f32(dx), f32(dy), f32(x), f32(dgain), f32(gain))
+}
+
+// pull is the factor of x in its gradient, which is orthogonal to x.
+func pull[F Float](weightedDot, inv F, dim int) F { return weightedDot * inv * inv * inv / F(dim) }
+
 // rmsNormGradRow computes one row of dx and adds to dgain.
 func rmsNormGradRow[F Float](dx, dgain, dy, x, gain []F, inv F) {
-	pull := weightedDot(dy, x, gain) * inv * inv * inv / F(len(x))
+	pull := pull(weightedDot(dy, x, gain), inv, len(x))
 	if v := vector[F](); v != nil {
 		v.rmsNormGrad(f32(dx), f32(dgain), f32(dy), f32(x), f32(gain), float32(inv), float32(pull))
 		return

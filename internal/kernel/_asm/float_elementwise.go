@@ -9,7 +9,7 @@ import (
 func init() {
 	groups["float_elementwise"] = func() {
 		maskTable("float_elementwise")
-		for _, emit := range []func(w width){add, addScaled, scale, dotProduct, sumSquares, maximum, finite, adamW} {
+		for _, emit := range []func(w width){add, combine, scale, dotProduct, sumSquares, maximum, finite, adamW} {
 			both(emit)
 		}
 	}
@@ -27,14 +27,15 @@ func add(w width) {
 	end()
 }
 
-func addScaled(w width) {
-	w.function("addScaled", "(dst, x []float32, s float32)", "adds a multiple of x.",
-		"for i := range dst {", "\tdst[i] = FMA(s, x[i], dst[i])", "}")
-	dst, from, s := base("dst"), base("x"), w.broadcast("s")
-	w.eachVector("add", length("dst"), func(t tail, at element) {
-		x, sum := t.value(at(from)), t.value(at(dst))
-		VFMADD231PS(x, s, sum)
-		t.store(sum, at(dst))
+func combine(w width) {
+	w.function("combine", "(dst, x, y []float32, a, b float32)", "adds a multiple of y to one of x.",
+		"for i := range dst {", "\tdst[i] = FMA(b, y[i], a*x[i])", "}")
+	dst, first, second, a, b := base("dst"), base("x"), base("y"), w.broadcast("a"), w.broadcast("b")
+	w.eachVector("combine", length("dst"), func(t tail, at element) {
+		x, y := t.value(at(first)), t.value(at(second))
+		VMULPS(a, x, x)
+		VFMADD231PS(y, b, x)
+		t.store(x, at(dst))
 	})
 	end()
 }

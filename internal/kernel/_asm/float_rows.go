@@ -3,12 +3,13 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
 )
 
 func init() {
 	groups["float_rows"] = func() {
 		maskTable("float_rows")
-		for _, emit := range []func(w width){relu2Gate, relu2GateGrad, normalize, weightedDot, rmsNormGrad, rope} {
+		for _, emit := range []func(w width){relu2Gate, relu2GateGrad, normalize, squares4, weightedDots4, rmsNormGrad4, weightedDot, rmsNormGrad, rope} {
 			both(emit)
 		}
 	}
@@ -99,6 +100,138 @@ func rmsNormGrad(w width) {
 		VMULPS(inv, x, x)
 		VFMADD231PS(x, d, sum)
 		t.store(sum, at(dgain))
+	})
+	end()
+}
+
+// Four rows at a time: the chains of their sums go side by side, and the gain
+// and its gradient are read once for all.
+const normRows = 4
+
+// fourRows addresses vectors of four rows of some matrices, and of some slices
+// that all rows share.
+type fourRows struct {
+	rows
+	pointers []GPVirtual
+	n        GPVirtual
+}
+
+// newFourRows loads the addresses of matrices and slices; the last is as long as
+// a row.
+func newFourRows(names ...string) fourRows {
+	f := fourRows{n: length(names[len(names)-1])}
+	f.ld, f.ld3 = GP64(), GP64()
+	LEAQ(Mem{Base: f.n, Index: f.n, Scale: 2}, f.ld3)
+	MOVQ(f.n, f.ld)
+	SHLQ(U8(2), f.ld)
+	SHLQ(U8(2), f.ld3)
+	for _, name := range names {
+		f.pointers = append(f.pointers, base(name))
+	}
+	return f
+}
+
+// row addresses the present vector of a row of matrix i, or of slice i if that
+// row is 0.
+func (f fourRows) row(i, r int) Mem {
+	p := f.pointers[i]
+	return []Mem{{Base: p}, {Base: p, Index: f.ld, Scale: 1}, {Base: p, Index: f.ld, Scale: 2}, {Base: p, Index: f.ld3, Scale: 1}}[r]
+}
+
+// each emits the loop over the vectors, the last cut off by a mask.
+func (f fourRows) each(w width, body func(t tail)) {
+	SUBQ(U8(w.lanes), f.n)
+	JLT(LabelRef("tail"))
+	Label("loop")
+	body(tail{w: w})
+	for _, p := range f.pointers {
+		ADDQ(U8(w.bytes()), p)
+	}
+	SUBQ(U8(w.lanes), f.n)
+	JGE(LabelRef("loop"))
+	Label("tail")
+	ADDQ(U8(w.lanes), f.n)
+	JE(LabelRef("done"))
+	body(w.firstLanes(f.n))
+	Label("done")
+}
+
+// sums are the accumulators of four rows, and how they are folded and stored.
+type sums [normRows]VecVirtual
+
+func (w width) newSums() (s sums) {
+	for r := range s {
+		s[r] = w.new()
+		w.zero(s[r])
+	}
+	return s
+}
+
+func (s sums) fold(w width, to string) {
+	dst := Load(Param(to), GP64())
+	for r, sum := range s {
+		VMOVSS(w.fold(sum, func(a, b, dst Op) { VADDPS(a, b, dst) }).AsX(), Mem{Base: dst, Disp: 4 * r})
+	}
+	end()
+}
+
+func squares4(w width) {
+	w.function("squares4", "(sums *float32, x, row []float32)", "is dot of each of four rows with itself; row is the first.",
+		"for r := range 4 {", "\tsums[r] = dot(x[r*len(row):(r+1)*len(row)], x[r*len(row):(r+1)*len(row)])", "}")
+	f, sum := newFourRows("x", "row"), w.newSums()
+	f.each(w, func(t tail) {
+		for r := range sum {
+			x := t.value(f.row(0, r))
+			VFMADD231PS(x, x, sum[r])
+		}
+	})
+	sum.fold(w, "sums")
+}
+
+func weightedDots4(w width) {
+	w.function("weightedDots4", "(sums *float32, a, b, weight []float32)", "is weightedDot of each of four rows.",
+		"n := len(weight)",
+		"for r := range 4 {", "\tsums[r] = weightedDot(a[r*n:(r+1)*n], b[r*n:(r+1)*n], weight)", "}")
+	f, sum := newFourRows("a", "b", "weight"), w.newSums()
+	f.each(w, func(t tail) {
+		g := t.value(f.row(2, 0))
+		for r := range sum {
+			x, y := t.value(f.row(0, r)), t.value(f.row(1, r))
+			VMULPS(g, x, x)
+			VFMADD231PS(x, y, sum[r])
+		}
+	})
+	sum.fold(w, "sums")
+}
+
+func rmsNormGrad4(w width) {
+	w.function("rmsNormGrad4", "(inv, pull *float32, dx, dy, x, dgain, gain []float32)", "is rmsNormGrad of four rows after another.",
+		"n := len(gain)",
+		"for r := range 4 {", "\trmsNormGrad(dx[r*n:(r+1)*n], dgain, dy[r*n:(r+1)*n], x[r*n:(r+1)*n], gain, inv[r], pull[r])", "}")
+	var inv, pull [normRows]VecVirtual
+	for _, p := range []struct {
+		name string
+		of   *[normRows]VecVirtual
+	}{{"inv", &inv}, {"pull", &pull}} {
+		from := Load(Param(p.name), GP64())
+		for r := range p.of {
+			p.of[r] = w.new()
+			VBROADCASTSS(Mem{Base: from, Disp: 4 * r}, p.of[r])
+		}
+	}
+	f := newFourRows("dx", "dy", "x", "dgain", "gain")
+	f.each(w, func(t tail) {
+		g, sum := t.value(f.row(4, 0)), t.value(f.row(3, 0))
+		for r := range inv {
+			d, x, y := t.value(f.row(1, r)), t.value(f.row(2, r)), w.new()
+			VMULPS(d, g, y)
+			VMULPS(inv[r], y, y)
+			VFNMADD231PS(x, pull[r], y)
+			t.store(y, f.row(0, r))
+			VMULPS(inv[r], x, x)
+			VFMADD231PS(x, d, sum)
+		}
+		t.store(sum, f.row(3, 0))
 	})
 	end()
 }

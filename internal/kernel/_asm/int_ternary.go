@@ -20,30 +20,47 @@ const (
 
 func init() {
 	groups["int_ternary"] = func() {
-		ternaryDot(1, 2, 4, 8, 12)
-		ternaryMadd(zmm, 1, 2, 4, 8, 12)
-		ternaryMadd(ymm, 1, 2, 4)
+		ternaryDot(packed, 1, 2, 4, 8, 12)
+		ternaryMadd(packed, zmm, 1, 2, 4, 8, 12)
+		ternaryMadd(packed, ymm, 1, 2, 4)
+		ternaryDot(unpacked, 12)
+		ternaryMadd(unpacked, zmm, 12)
+		ternaryMadd(unpacked, ymm, 6)
+		both(unpackPanel)
 		packFour()
 		sumBytes()
 	}
 }
 
+// A panel is packed, two bits a code, or unpacked: with many rows to multiply it
+// pays to unpack once, into a block of [4 fields][32 outputs][4 inputs] bytes.
+type form struct {
+	name, what string
+	bytes      int // of a block
+}
+
+var (
+	packed   = form{"ternaryTile", "a packed panel", panelBlock}
+	unpacked = form{"unpackedTile", "an unpacked panel", 4 * panelBlock}
+)
+
 // ternaryTile holds the registers that both kinds of product share.
 type ternaryTile struct {
+	form
 	w            width
 	rows         int
 	sums, panel  GPVirtual
 	blocks       GPVirtual
 	x            rowPointers
-	packed, code [2]VecPhysical
+	packed, code [2]VecPhysical // the first and mask for a packed panel only
 	mask, input  VecPhysical
 }
 
-// ternaryHeader begins a function and jumps to the code for its rows.
-func ternaryHeader(suffix string, cols int, rows []int, each func(rows int)) {
-	TEXT("ternaryTile"+suffix, NOSPLIT, "func(sums *int32, x *int8, ldx, rows int, panel *byte, blocks int)")
-	Doc(fmt.Sprintf("ternaryTile%s multiplies rows of x with %d outputs of a panel, for rows in %v.", suffix, cols, rows),
-		"code is what the packed panel holds: weight+1.",
+// header begins a function and jumps to the code for its rows.
+func (f form) header(suffix string, cols int, rows []int, each func(rows int)) {
+	TEXT(f.name+suffix, NOSPLIT, "func(sums *int32, x *int8, ldx, rows int, panel *byte, blocks int)")
+	Doc(fmt.Sprintf("%s%s multiplies rows of x with %d outputs of %s, for rows in %v.", f.name, suffix, cols, f.what, rows),
+		"code is what the panel holds: weight+1.",
 		"",
 		"\tfor r := range rows {",
 		fmt.Sprintf("\t\tfor o := range %d {", cols),
@@ -74,7 +91,9 @@ func (t *ternaryTile) loadParams() {
 	x := Load(Param("x"), GP64()).(GPVirtual)
 	ldx := Load(Param("ldx"), GP64()).(GPVirtual)
 	t.x = newRowPointers(x, ldx, t.rows)
-	splat(lowBits, t.mask)
+	if t.form == packed {
+		splat(lowBits, t.mask)
+	}
 }
 
 // With up to streamedRows rows the weights come from memory as fast as it
@@ -88,8 +107,10 @@ const (
 // block emits the products of one block: step is called for each field, row
 // and vector with the row's inputs in t.input and the codes in t.code[vector].
 func (t *ternaryTile) block(step func(field, row, vec int)) {
-	for v := range t.packed {
-		t.w.loadInts(Mem{Base: t.panel, Disp: v * t.w.bytes()}, t.packed[v])
+	if t.form == packed {
+		for v := range t.packed {
+			t.w.loadInts(Mem{Base: t.panel, Disp: v * t.w.bytes()}, t.packed[v])
+		}
 	}
 	if t.rows <= streamedRows {
 		for line := 0; line < panelBlock; line += 64 {
@@ -98,12 +119,11 @@ func (t *ternaryTile) block(step func(field, row, vec int)) {
 	}
 	for field := range fieldsAWord {
 		for v := range t.code {
-			from := t.packed[v]
-			if field > 0 {
-				VPSRLD(U8(2*field), from, t.code[v])
-				from = t.code[v]
+			if t.form == packed {
+				t.w.field(field, t.packed[v], t.mask, t.code[v])
+			} else {
+				t.w.loadInts(Mem{Base: t.panel, Disp: field*panelBlock + v*t.w.bytes()}, t.code[v])
 			}
-			t.w.and(t.mask, from, t.code[v])
 		}
 		for r := range t.rows {
 			VPBROADCASTD(t.x.at(r, 4*field), t.input)
@@ -113,15 +133,56 @@ func (t *ternaryTile) block(step func(field, row, vec int)) {
 		}
 	}
 	t.x.advance(U8(panelDepth))
-	SUBQ(I8(-panelBlock), t.panel)
+	ADDQ(U32(t.bytes), t.panel)
+}
+
+// field takes a field out of every byte of packed.
+func (w width) field(i int, packed, mask, code VecPhysical) {
+	if i > 0 {
+		VPSRLD(U8(2*i), packed, code)
+		packed = code
+	}
+	w.and(mask, packed, code)
+}
+
+// unpackPanel emits what makes an unpacked panel of a packed one.
+func unpackPanel(w width) {
+	TEXT("unpackPanel"+w.suffix, NOSPLIT, "func(dst, panel *byte, blocks int)")
+	Doc("unpackPanel"+w.suffix+" unpacks a panel.",
+		"",
+		"\tfor b := range blocks {",
+		"\t\tfor f := range 4 {",
+		"\t\t\tfor i := range 128 {",
+		"\t\t\t\tdst[(b*4+f)*128+i] = panel[b*128+i] >> (2*f) & 3",
+		"\t\t\t}",
+		"\t\t}",
+		"\t}")
+	dst, panel := Load(Param("dst"), GP64()), Load(Param("panel"), GP64())
+	blocks := Load(Param("blocks"), GP64())
+	mask, from, code := w.all[0], w.all[1], w.all[2]
+	splat(lowBits, mask)
+	Label("block")
+	for at := 0; at < panelBlock; at += w.bytes() {
+		w.loadInts(Mem{Base: panel, Disp: at}, from)
+		for f := range fieldsAWord {
+			w.field(f, from, mask, code)
+			w.storeInts(code, Mem{Base: dst, Disp: f*panelBlock + at})
+		}
+	}
+	SUBQ(I8(-panelBlock), panel)
+	ADDQ(U32(fieldsAWord*panelBlock), dst)
+	DECQ(blocks)
+	JNE(LabelRef("block"))
+	VZEROUPPER()
+	RET()
 }
 
 // ternaryDot emits the product with VPDPBUSD. Few rows use several sets of
 // accumulators, so that their additions do not wait for one another.
-func ternaryDot(rows ...int) {
-	ternaryHeader("VNNI", 32, rows, func(rows int) {
+func ternaryDot(f form, rows ...int) {
+	f.header("VNNI", 32, rows, func(rows int) {
 		z := zmm.all
-		t := ternaryTile{w: zmm, rows: rows, packed: [2]VecPhysical{z[24], z[25]},
+		t := ternaryTile{form: f, w: zmm, rows: rows, packed: [2]VecPhysical{z[24], z[25]},
 			code: [2]VecPhysical{z[26], z[27]}, mask: z[28], input: z[29]}
 		sets := max(1, 4/rows)
 		acc := func(set, row, vec int) VecPhysical { return z[(set*rows+row)*2+vec] }
@@ -148,13 +209,15 @@ func ternaryDot(rows ...int) {
 // ternaryMadd emits the product with VPMADDUBSW: pairs of products add up in
 // 16-bit lanes, within +-512 each, and go to the 32-bit sums in memory after
 // every 64 of them.
-func ternaryMadd(w width, rows ...int) {
-	ternaryHeader(w.suffix, 2*w.lanes, rows, func(rows int) {
+func ternaryMadd(f form, w width, rows ...int) {
+	f.header(w.suffix, 2*w.lanes, rows, func(rows int) {
 		all := w.all
 		free := 2 * rows
-		t := ternaryTile{w: w, rows: rows, packed: [2]VecPhysical{all[free], all[free+1]},
-			code: [2]VecPhysical{all[free+2], all[free+3]}, mask: all[free+4], input: all[free+5]}
-		product := [2]VecPhysical{all[free+6], all[free+7]}
+		t := ternaryTile{form: f, w: w, rows: rows, code: [2]VecPhysical{all[free], all[free+1]}, input: all[free+2]}
+		product := all[free+3]
+		if f == packed {
+			t.packed, t.mask = [2]VecPhysical{all[free+4], all[free+5]}, all[free+6]
+		}
 		acc := func(row, vec int) VecPhysical { return all[row*2+vec] }
 		sum := func(row, vec int) Mem { return Mem{Base: t.sums, Disp: row*sumStride + vec*w.bytes()} }
 		t.loadParams()
@@ -177,8 +240,8 @@ func ternaryMadd(w width, rows ...int) {
 		SUBQ(n, t.blocks)
 		Label(inner)
 		t.block(func(_, r, v int) {
-			VPMADDUBSW(t.input, t.code[v], product[v])
-			VPADDW(product[v], acc(r, v), acc(r, v))
+			VPMADDUBSW(t.input, t.code[v], product)
+			VPADDW(product, acc(r, v), acc(r, v))
 		})
 		DECQ(n)
 		JNE(LabelRef(inner))
