@@ -14,21 +14,21 @@ type attentionCase[F Float] struct {
 	q, k, v, dy   []F
 	y, lse        []F
 	dq, dk, dv    []F
-	guards        []guarded[F]
+	guards        []fenced[F]
 	ldq, ldk, ldv int
 }
 
 func newAttentionCase[F Float](r *rand.Rand, s AttentionShape) *attentionCase[F] {
 	a := &attentionCase[F]{s: s, scale: F(1 / math.Sqrt(float64(s.HeadDim)))}
 	a.ldq, a.ldk, a.ldv = s.Heads*s.HeadDim, s.KVHeads*s.HeadDim, s.KVHeads*s.HeadDim
-	keep := func(g guarded[F]) []F {
+	keep := func(g fenced[F]) []F {
 		a.guards = append(a.guards, g)
-		return g.x
+		return g.s
 	}
 	nq, nk := s.Batch*s.Queries*a.ldq, s.Batch*s.Keys*a.ldk
 	a.q, a.k, a.v, a.dy = keep(random[F](r, nq)), keep(random[F](r, nk)), keep(random[F](r, nk)), keep(random[F](r, nq))
-	a.y, a.lse = keep(newGuarded[F](nq)), keep(newGuarded[F](s.Batch*s.Heads*s.Queries))
-	a.dq, a.dk, a.dv = keep(newGuarded[F](nq)), keep(newGuarded[F](nk)), keep(newGuarded[F](nk))
+	a.y, a.lse = keep(newFenced[F](nq, guard)), keep(newFenced[F](s.Batch*s.Heads*s.Queries, guard))
+	a.dq, a.dk, a.dv = keep(newFenced[F](nq, guard)), keep(newFenced[F](nk, guard)), keep(newFenced[F](nk, guard))
 	return a
 }
 
@@ -115,7 +115,7 @@ func TestAttentionTokenByToken(t *testing.T) {
 			const heads, kvHeads, tokens = 4, 2, 90
 			width, kv := heads*headDim, kvHeads*headDim
 			ld := width + 2*kv
-			x := random[float32](r, tokens*ld).x
+			x := gaussian[float32](r, tokens*ld)
 			q, k, v := x, x[width:], x[width+kv:]
 			want := make([]float32, tokens*width)
 			s := AttentionShape{1, heads, kvHeads, headDim, tokens, tokens}
@@ -127,7 +127,7 @@ func TestAttentionTokenByToken(t *testing.T) {
 						got := make([]float32, queries*width)
 						s.Queries, s.Keys = queries, last
 						Attention(got, nil, q[(last-queries)*ld:], ld, k, ld, v, ld, s, 0.2)
-						equal(t, fmt.Sprintf("%d queries of %d", queries, last), got, want[(last-queries)*width:last*width])
+						same(t, fmt.Sprintf("%d queries of %d", queries, last), got, want[(last-queries)*width:last*width])
 					}
 				}
 			}
@@ -154,14 +154,14 @@ func TestAttentionGradThreads(t *testing.T) {
 				want = [3][]float32{append([]float32{}, a.dq...), append([]float32{}, a.dk...), append([]float32{}, a.dv...)}
 			}
 			for i, got := range [][]float32{a.dq, a.dk, a.dv} {
-				equal(t, fmt.Sprintf("%d threads, output %d", threads, i), got, want[i])
+				same(t, fmt.Sprintf("%d threads, output %d", threads, i), got, want[i])
 			}
 			for row := range 2 * 75 {
 				at := d[row*ld:]
-				equal(t, "dq in place", at[:a.ldq], a.dq[row*a.ldq:(row+1)*a.ldq])
-				equal(t, "dk in place", at[a.ldq:a.ldq+a.ldk], a.dk[row*a.ldk:(row+1)*a.ldk])
-				equal(t, "dv in place", at[a.ldq+a.ldk:a.ldq+2*a.ldk], a.dv[row*a.ldv:(row+1)*a.ldv])
-				equal(t, "rest", at[ld-5:ld], make([]float32, 5))
+				same(t, "dq in place", at[:a.ldq], a.dq[row*a.ldq:(row+1)*a.ldq])
+				same(t, "dk in place", at[a.ldq:a.ldq+a.ldk], a.dk[row*a.ldk:(row+1)*a.ldk])
+				same(t, "dv in place", at[a.ldq+a.ldk:a.ldq+2*a.ldk], a.dv[row*a.ldv:(row+1)*a.ldv])
+				same(t, "rest", at[ld-5:ld], make([]float32, 5))
 			}
 		}
 	})

@@ -21,7 +21,6 @@ type vectorKernels struct {
 	finite     func(x []float32) bool
 	adamW      func(w, m, v, g []float32, gradScale, oneMinusBeta1, oneMinusBeta2, rate, correction, eps, keep float32)
 
-	exp          func(y, x []float32)
 	expSum       func(y, x []float32, shift, scale, gain float32) float32
 	sumExp       func(x []float32, shift float32) float32
 	siluGate     func(y, gate, up []float32)

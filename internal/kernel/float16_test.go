@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -64,6 +65,40 @@ func TestEncodeFloat16(t *testing.T) {
 		EncodeFloat16(got.s, src)
 		same(t, "half", got.s, want)
 		got.check(t, "half")
+	})
+}
+
+// FuzzFloat16 takes bytes for float32 numbers to encode, and for binary16
+// numbers to decode.
+func FuzzFloat16(f *testing.F) {
+	f.Add([]byte("\x00\x00\x80\x3f\xff\xff\x7f\x47\x01\x00\x80\x7f"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		src, halves := floatsOf(data), make([]uint16, len(data)/2)
+		for i := range halves {
+			halves[i] = binary.LittleEndian.Uint16(data[2*i:])
+		}
+		wantHalves, wantBits := make([]uint16, len(src)), make([]uint32, len(halves))
+		for i, v := range src {
+			if wantHalves[i] = nearestFloat16(v); v != v {
+				wantHalves[i] = float16Bits(v)
+			}
+		}
+		for i, h := range halves {
+			wantBits[i] = math.Float32bits(float16Value(h))
+		}
+		check := func(t *testing.T) {
+			encoded, decoded := newFenced(len(src), uint16(0xabcd)), newFenced(len(halves), float32(-77))
+			EncodeFloat16(encoded.s, src)
+			DecodeFloat16(decoded.s, halves)
+			same(t, "half", encoded.s, wantHalves)
+			for i, v := range decoded.s {
+				same(t, "bits", []uint32{math.Float32bits(v)}, wantBits[i:i+1])
+			}
+			encoded.check(t, "half")
+			decoded.check(t, "float")
+		}
+		portably(func() { check(t) })
+		eachIntLevel(t, check)
 	})
 }
 

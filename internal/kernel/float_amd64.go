@@ -24,7 +24,6 @@ var avx2Kernels = vectorKernels{
 	finite:     finiteAVX2,
 	adamW:      adamWAVX2,
 
-	exp:             expAVX2,
 	expSum:          expSumAVX2,
 	sumExp:          sumExpAVX2,
 	siluGate:        siluGateAVX2,
@@ -58,7 +57,6 @@ var avx512Kernels = vectorKernels{
 	finite:     finiteAVX512,
 	adamW:      adamWAVX512,
 
-	exp:             expAVX512,
 	expSum:          expSumAVX512,
 	sumExp:          sumExpAVX512,
 	siluGate:        siluGateAVX512,

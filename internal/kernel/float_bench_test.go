@@ -10,7 +10,7 @@ import (
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range []int{1 << 22, 1 << 14} {
 		r := rand.New(rand.NewPCG(1, 2))
-		x, y, z, g := random[float32](r, n).x, random[float32](r, n).x, make([]float32, n), random[float32](r, n).x
+		x, y, z, g := gaussian[float32](r, n), gaussian[float32](r, n), make([]float32, n), gaussian[float32](r, n)
 		run := func(name string, bytes int, f func()) {
 			size := map[bool]string{true: "large/", false: "small/"}[n > 1<<20]
 			b.Run(size+name, func(b *testing.B) {
@@ -37,9 +37,9 @@ func BenchmarkMemory(b *testing.B) {
 func BenchmarkRows(b *testing.B) {
 	const rows, dim = 1024, 256
 	r := rand.New(rand.NewPCG(3, 4))
-	x, y, dx := random[float32](r, rows*dim).x, make([]float32, rows*dim), make([]float32, rows*dim)
-	gu, dgu := random[float32](r, 2*rows*dim).x, make([]float32, 2*rows*dim)
-	gain, inv, dgain, loss := random[float32](r, dim).x, make([]float32, rows), make([]float32, dim), make([]float32, rows)
+	x, y, dx := gaussian[float32](r, rows*dim), make([]float32, rows*dim), make([]float32, rows*dim)
+	gu, dgu := gaussian[float32](r, 2*rows*dim), make([]float32, 2*rows*dim)
+	gain, inv, dgain, loss := gaussian[float32](r, dim), make([]float32, rows), make([]float32, dim), make([]float32, rows)
 	cos, sin := make([]float32, rows*16), make([]float32, rows*16)
 	targets := make([]int32, rows)
 	for l := Portable; l <= min(Best(), AVX512); l++ {
@@ -55,7 +55,7 @@ func BenchmarkRows(b *testing.B) {
 		run("RMSNorm", 2, func() { RMSNorm(y, inv, x, gain, rows, dim, 1e-5) })
 		run("RMSNormGrad", 3, func() { RMSNormGrad(dx, dgain, y, x, gain, inv, nil, rows, dim) })
 		run("Rope", 2, func() { Rope(x, cos, sin, rows, dim, 8, 32, 1024, 0, false) })
-		run("Exp", 2, func() { Exp(y, dx) })
+		run("Exp", 2, func() { expSum(y, dx, 0, 1, 1) })
 		run("SiLUGate", 3, func() { SiLUGate(y, gu, rows, dim) })
 		run("SiLUGateGrad", 5, func() { SiLUGateGrad(dgu, y, gu, rows, dim) })
 		run("ReLU2Gate", 3, func() { ReLU2Gate(y, gu, rows, dim) })

@@ -4,20 +4,6 @@
 
 package kernel
 
-// expAVX2 computes exponentials.
-//
-//	for i := range y {
-//		y[i] = exp(x[i])
-//	}
-func expAVX2(y []float32, x []float32)
-
-// expAVX512 computes exponentials.
-//
-//	for i := range y {
-//		y[i] = exp(x[i])
-//	}
-func expAVX512(y []float32, x []float32)
-
 // expSumAVX2 computes exponentials and their sum, in lanes that are folded at the end.
 //
 //	for i := range y {

@@ -22,42 +22,50 @@ DATA float_exp_lanes<>+112(SB)/8, $0x0000000000000000
 DATA float_exp_lanes<>+120(SB)/8, $0x0000000000000000
 GLOBL float_exp_lanes<>(SB), RODATA|NOPTR, $128
 
-// func expAVX2(y []float32, x []float32)
+// func expSumAVX2(y []float32, x []float32, shift float32, scale float32, gain float32) float32
 // Requires: AVX, AVX2, FMA3
-TEXT ·expAVX2(SB), NOSPLIT, $0-48
-	MOVQ y_base+0(FP), AX
-	MOVQ x_base+24(FP), CX
-	MOVQ y_len+8(FP), DX
-	XORQ BX, BX
-	SUBQ $0x08, DX
-	JLT  l_exp_tail
+TEXT ·expSumAVX2(SB), NOSPLIT, $0-68
+	MOVQ         y_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSS shift+48(FP), Y0
+	VBROADCASTSS scale+52(FP), Y1
+	VBROADCASTSS gain+56(FP), Y2
+	VXORPS       Y3, Y3, Y3
+	MOVQ         y_len+8(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x08, DX
+	JLT          l_exp_tail
 
 l_exp_loop:
-	VMOVUPS      (CX)(BX*1), Y0
-	VMOVUPS      l_float_exp_0<>+0(SB), Y1
-	VMINPS       Y0, Y1, Y2
-	VMOVUPS      l_float_exp_1<>+0(SB), Y1
-	VMAXPS       Y2, Y1, Y2
-	VCMPPS       $0x05, Y1, Y0, Y3
-	VMULPS       l_float_exp_2<>+0(SB), Y2, Y1
-	VROUNDPS     $0x08, Y1, Y1
-	VMOVAPS      Y2, Y0
-	VFNMADD231PS l_float_exp_3<>+0(SB), Y1, Y0
-	VFNMADD231PS l_float_exp_4<>+0(SB), Y1, Y0
-	VMOVUPS      l_float_exp_5<>+0(SB), Y2
-	VFMADD213PS  l_float_exp_6<>+0(SB), Y0, Y2
-	VFMADD213PS  l_float_exp_7<>+0(SB), Y0, Y2
-	VFMADD213PS  l_float_exp_8<>+0(SB), Y0, Y2
-	VFMADD213PS  l_float_exp_9<>+0(SB), Y0, Y2
-	VFMADD213PS  l_float_exp_10<>+0(SB), Y0, Y2
-	VFMADD213PS  l_float_exp_11<>+0(SB), Y0, Y2
-	VFMADD213PS  l_float_exp_11<>+0(SB), Y0, Y2
-	VADDPS       l_float_exp_12<>+0(SB), Y1, Y1
-	VCVTPS2DQ    Y1, Y1
-	VPSLLD       $0x17, Y1, Y1
-	VMULPS       Y1, Y2, Y0
-	VANDPS       Y3, Y0, Y0
-	VMOVUPS      Y0, (AX)(BX*1)
+	VMOVUPS      (CX)(BX*1), Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      l_float_exp_0<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y6
+	VMOVUPS      l_float_exp_1<>+0(SB), Y5
+	VMAXPS       Y6, Y5, Y6
+	VCMPPS       $0x05, Y5, Y4, Y7
+	VMULPS       l_float_exp_2<>+0(SB), Y6, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VMOVAPS      Y6, Y4
+	VFNMADD231PS l_float_exp_3<>+0(SB), Y5, Y4
+	VFNMADD231PS l_float_exp_4<>+0(SB), Y5, Y4
+	VMOVUPS      l_float_exp_5<>+0(SB), Y6
+	VFMADD213PS  l_float_exp_6<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_7<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_8<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_9<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_10<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y4, Y6
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y4, Y6
+	VADDPS       l_float_exp_12<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y4
+	VANDPS       Y7, Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (AX)(BX*1)
 	ADDQ         $0x20, BX
 	SUBQ         $0x08, DX
 	JGE          l_exp_loop
@@ -67,34 +75,47 @@ l_exp_tail:
 	JE           l_exp_done
 	LEAQ         float_exp_lanes<>+0(SB), SI
 	NEGQ         DX
-	VMOVUPS      64(SI)(DX*4), Y0
-	VMASKMOVPS   (CX)(BX*1), Y0, Y1
-	VMOVUPS      l_float_exp_0<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y3
-	VMOVUPS      l_float_exp_1<>+0(SB), Y2
-	VMAXPS       Y3, Y2, Y3
-	VCMPPS       $0x05, Y2, Y1, Y4
-	VMULPS       l_float_exp_2<>+0(SB), Y3, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VMOVAPS      Y3, Y1
-	VFNMADD231PS l_float_exp_3<>+0(SB), Y2, Y1
-	VFNMADD231PS l_float_exp_4<>+0(SB), Y2, Y1
-	VMOVUPS      l_float_exp_5<>+0(SB), Y3
-	VFMADD213PS  l_float_exp_6<>+0(SB), Y1, Y3
-	VFMADD213PS  l_float_exp_7<>+0(SB), Y1, Y3
-	VFMADD213PS  l_float_exp_8<>+0(SB), Y1, Y3
-	VFMADD213PS  l_float_exp_9<>+0(SB), Y1, Y3
-	VFMADD213PS  l_float_exp_10<>+0(SB), Y1, Y3
-	VFMADD213PS  l_float_exp_11<>+0(SB), Y1, Y3
-	VFMADD213PS  l_float_exp_11<>+0(SB), Y1, Y3
-	VADDPS       l_float_exp_12<>+0(SB), Y2, Y2
-	VCVTPS2DQ    Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y3, Y1
-	VANDPS       Y4, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (AX)(BX*1)
+	VMOVUPS      64(SI)(DX*4), Y4
+	VMASKMOVPS   (CX)(BX*1), Y4, Y5
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       Y1, Y5, Y5
+	VMOVUPS      l_float_exp_0<>+0(SB), Y0
+	VMINPS       Y5, Y0, Y1
+	VMOVUPS      l_float_exp_1<>+0(SB), Y0
+	VMAXPS       Y1, Y0, Y1
+	VCMPPS       $0x05, Y0, Y5, Y6
+	VMULPS       l_float_exp_2<>+0(SB), Y1, Y0
+	VROUNDPS     $0x08, Y0, Y0
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS l_float_exp_3<>+0(SB), Y0, Y5
+	VFNMADD231PS l_float_exp_4<>+0(SB), Y0, Y5
+	VMOVUPS      l_float_exp_5<>+0(SB), Y1
+	VFMADD213PS  l_float_exp_6<>+0(SB), Y5, Y1
+	VFMADD213PS  l_float_exp_7<>+0(SB), Y5, Y1
+	VFMADD213PS  l_float_exp_8<>+0(SB), Y5, Y1
+	VFMADD213PS  l_float_exp_9<>+0(SB), Y5, Y1
+	VFMADD213PS  l_float_exp_10<>+0(SB), Y5, Y1
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y5, Y1
+	VFMADD213PS  l_float_exp_11<>+0(SB), Y5, Y1
+	VADDPS       l_float_exp_12<>+0(SB), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y5
+	VANDPS       Y6, Y5, Y5
+	VANDPS       Y4, Y5, Y5
+	VADDPS       Y5, Y3, Y3
+	VMULPS       Y2, Y5, Y5
+	VMASKMOVPS   Y5, Y4, (AX)(BX*1)
 
 l_exp_done:
+	VMOVAPS      Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, ret+64(FP)
 	VZEROUPPER
 	RET
 
@@ -228,179 +249,6 @@ DATA l_float_exp_12<>+48(SB)/8, $0x42fe000042fe0000
 DATA l_float_exp_12<>+56(SB)/8, $0x42fe000042fe0000
 GLOBL l_float_exp_12<>(SB), RODATA|NOPTR, $64
 
-// func expAVX512(y []float32, x []float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·expAVX512(SB), NOSPLIT, $0-48
-	MOVQ y_base+0(FP), AX
-	MOVQ x_base+24(FP), CX
-	MOVQ y_len+8(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JLT  l_exp_tail
-
-l_exp_loop:
-	VMOVUPS      (CX)(BX*1), Z0
-	VMOVUPS      l_float_exp_0<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z2
-	VMOVUPS      l_float_exp_13<>+0(SB), Z1
-	VMAXPS       Z2, Z1, Z2
-	VMULPS       l_float_exp_2<>+0(SB), Z2, Z1
-	VRNDSCALEPS  $0x08, Z1, Z1
-	VMOVAPS      Z2, Z0
-	VFNMADD231PS l_float_exp_3<>+0(SB), Z1, Z0
-	VFNMADD231PS l_float_exp_4<>+0(SB), Z1, Z0
-	VMOVUPS      l_float_exp_5<>+0(SB), Z2
-	VFMADD213PS  l_float_exp_6<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_7<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_8<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_9<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_10<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_11<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_11<>+0(SB), Z0, Z2
-	VSCALEFPS    Z1, Z2, Z0
-	VMOVUPS      Z0, (AX)(BX*1)
-	ADDQ         $0x40, BX
-	SUBQ         $0x10, DX
-	JGE          l_exp_loop
-
-l_exp_tail:
-	ADDQ         $0x10, DX
-	JE           l_exp_done
-	MOVL         $0xffffffff, SI
-	BZHIL        DX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (CX)(BX*1), K1, Z0
-	VMOVUPS      l_float_exp_0<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z2
-	VMOVUPS      l_float_exp_13<>+0(SB), Z1
-	VMAXPS       Z2, Z1, Z2
-	VMULPS       l_float_exp_2<>+0(SB), Z2, Z1
-	VRNDSCALEPS  $0x08, Z1, Z1
-	VMOVAPS      Z2, Z0
-	VFNMADD231PS l_float_exp_3<>+0(SB), Z1, Z0
-	VFNMADD231PS l_float_exp_4<>+0(SB), Z1, Z0
-	VMOVUPS      l_float_exp_5<>+0(SB), Z2
-	VFMADD213PS  l_float_exp_6<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_7<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_8<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_9<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_10<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_11<>+0(SB), Z0, Z2
-	VFMADD213PS  l_float_exp_11<>+0(SB), Z0, Z2
-	VSCALEFPS    Z1, Z2, Z0
-	VMOVUPS      Z0, K1, (AX)(BX*1)
-
-l_exp_done:
-	VZEROUPPER
-	RET
-
-DATA l_float_exp_13<>+0(SB)/8, $0xc2d00000c2d00000
-DATA l_float_exp_13<>+8(SB)/8, $0xc2d00000c2d00000
-DATA l_float_exp_13<>+16(SB)/8, $0xc2d00000c2d00000
-DATA l_float_exp_13<>+24(SB)/8, $0xc2d00000c2d00000
-DATA l_float_exp_13<>+32(SB)/8, $0xc2d00000c2d00000
-DATA l_float_exp_13<>+40(SB)/8, $0xc2d00000c2d00000
-DATA l_float_exp_13<>+48(SB)/8, $0xc2d00000c2d00000
-DATA l_float_exp_13<>+56(SB)/8, $0xc2d00000c2d00000
-GLOBL l_float_exp_13<>(SB), RODATA|NOPTR, $64
-
-// func expSumAVX2(y []float32, x []float32, shift float32, scale float32, gain float32) float32
-// Requires: AVX, AVX2, FMA3
-TEXT ·expSumAVX2(SB), NOSPLIT, $0-68
-	MOVQ         y_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	VBROADCASTSS shift+48(FP), Y0
-	VBROADCASTSS scale+52(FP), Y1
-	VBROADCASTSS gain+56(FP), Y2
-	VXORPS       Y3, Y3, Y3
-	MOVQ         y_len+8(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x08, DX
-	JLT          l_exp_tail
-
-l_exp_loop:
-	VMOVUPS      (CX)(BX*1), Y4
-	VSUBPS       Y0, Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VMOVUPS      l_float_exp_0<>+0(SB), Y5
-	VMINPS       Y4, Y5, Y6
-	VMOVUPS      l_float_exp_1<>+0(SB), Y5
-	VMAXPS       Y6, Y5, Y6
-	VCMPPS       $0x05, Y5, Y4, Y7
-	VMULPS       l_float_exp_2<>+0(SB), Y6, Y5
-	VROUNDPS     $0x08, Y5, Y5
-	VMOVAPS      Y6, Y4
-	VFNMADD231PS l_float_exp_3<>+0(SB), Y5, Y4
-	VFNMADD231PS l_float_exp_4<>+0(SB), Y5, Y4
-	VMOVUPS      l_float_exp_5<>+0(SB), Y6
-	VFMADD213PS  l_float_exp_6<>+0(SB), Y4, Y6
-	VFMADD213PS  l_float_exp_7<>+0(SB), Y4, Y6
-	VFMADD213PS  l_float_exp_8<>+0(SB), Y4, Y6
-	VFMADD213PS  l_float_exp_9<>+0(SB), Y4, Y6
-	VFMADD213PS  l_float_exp_10<>+0(SB), Y4, Y6
-	VFMADD213PS  l_float_exp_11<>+0(SB), Y4, Y6
-	VFMADD213PS  l_float_exp_11<>+0(SB), Y4, Y6
-	VADDPS       l_float_exp_12<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y6, Y4
-	VANDPS       Y7, Y4, Y4
-	VADDPS       Y4, Y3, Y3
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      Y4, (AX)(BX*1)
-	ADDQ         $0x20, BX
-	SUBQ         $0x08, DX
-	JGE          l_exp_loop
-
-l_exp_tail:
-	ADDQ         $0x08, DX
-	JE           l_exp_done
-	LEAQ         float_exp_lanes<>+0(SB), SI
-	NEGQ         DX
-	VMOVUPS      64(SI)(DX*4), Y4
-	VMASKMOVPS   (CX)(BX*1), Y4, Y5
-	VSUBPS       Y0, Y5, Y5
-	VMULPS       Y1, Y5, Y5
-	VMOVUPS      l_float_exp_0<>+0(SB), Y0
-	VMINPS       Y5, Y0, Y1
-	VMOVUPS      l_float_exp_1<>+0(SB), Y0
-	VMAXPS       Y1, Y0, Y1
-	VCMPPS       $0x05, Y0, Y5, Y6
-	VMULPS       l_float_exp_2<>+0(SB), Y1, Y0
-	VROUNDPS     $0x08, Y0, Y0
-	VMOVAPS      Y1, Y5
-	VFNMADD231PS l_float_exp_3<>+0(SB), Y0, Y5
-	VFNMADD231PS l_float_exp_4<>+0(SB), Y0, Y5
-	VMOVUPS      l_float_exp_5<>+0(SB), Y1
-	VFMADD213PS  l_float_exp_6<>+0(SB), Y5, Y1
-	VFMADD213PS  l_float_exp_7<>+0(SB), Y5, Y1
-	VFMADD213PS  l_float_exp_8<>+0(SB), Y5, Y1
-	VFMADD213PS  l_float_exp_9<>+0(SB), Y5, Y1
-	VFMADD213PS  l_float_exp_10<>+0(SB), Y5, Y1
-	VFMADD213PS  l_float_exp_11<>+0(SB), Y5, Y1
-	VFMADD213PS  l_float_exp_11<>+0(SB), Y5, Y1
-	VADDPS       l_float_exp_12<>+0(SB), Y0, Y0
-	VCVTPS2DQ    Y0, Y0
-	VPSLLD       $0x17, Y0, Y0
-	VMULPS       Y0, Y1, Y5
-	VANDPS       Y6, Y5, Y5
-	VANDPS       Y4, Y5, Y5
-	VADDPS       Y5, Y3, Y3
-	VMULPS       Y2, Y5, Y5
-	VMASKMOVPS   Y5, Y4, (AX)(BX*1)
-
-l_exp_done:
-	VMOVAPS      Y3, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X0, X1, X0
-	VPERMILPS    $0x4e, X0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0xb1, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSS       X0, ret+64(FP)
-	VZEROUPPER
-	RET
-
 // func expSumAVX512(y []float32, x []float32, shift float32, scale float32, gain float32) float32
 // Requires: AVX, AVX512F, BMI2
 TEXT ·expSumAVX512(SB), NOSPLIT, $0-68
@@ -488,6 +336,16 @@ l_exp_done:
 	VMOVSS        X1, ret+64(FP)
 	VZEROUPPER
 	RET
+
+DATA l_float_exp_13<>+0(SB)/8, $0xc2d00000c2d00000
+DATA l_float_exp_13<>+8(SB)/8, $0xc2d00000c2d00000
+DATA l_float_exp_13<>+16(SB)/8, $0xc2d00000c2d00000
+DATA l_float_exp_13<>+24(SB)/8, $0xc2d00000c2d00000
+DATA l_float_exp_13<>+32(SB)/8, $0xc2d00000c2d00000
+DATA l_float_exp_13<>+40(SB)/8, $0xc2d00000c2d00000
+DATA l_float_exp_13<>+48(SB)/8, $0xc2d00000c2d00000
+DATA l_float_exp_13<>+56(SB)/8, $0xc2d00000c2d00000
+GLOBL l_float_exp_13<>(SB), RODATA|NOPTR, $64
 
 // func sumExpAVX2(x []float32, shift float32) float32
 // Requires: AVX, AVX2, FMA3

@@ -70,14 +70,14 @@ func checkGates(t *testing.T, r *rand.Rand, rows, ff int) {
 		{"ReLU2", ReLU2Gate[float32], ReLU2Gate[float64], ReLU2GateGrad[float32], ReLU2GateGrad[float64]},
 	} {
 		gu, dy := random[float32](r, rows*2*ff), random[float32](r, rows*ff)
-		y, dgu := newGuarded[float32](rows*ff), newGuarded[float32](rows*2*ff)
+		y, dgu := newFenced[float32](rows*ff, guard), newFenced[float32](rows*2*ff, guard)
 		wantY, wantD := make([]float64, rows*ff), make([]float64, rows*2*ff)
-		g.f32(y.x, gu.x, rows, ff)
-		g.f64(wantY, widen(gu.x), rows, ff)
-		near(t, g.name, y.x, wantY, 2e-5)
-		g.grad32(dgu.x, dy.x, gu.x, rows, ff)
-		g.grad64(wantD, widen(dy.x), widen(gu.x), rows, ff)
-		near(t, g.name+" gradient", dgu.x, wantD, 2e-5)
+		g.f32(y.s, gu.s, rows, ff)
+		g.f64(wantY, widen(gu.s), rows, ff)
+		near(t, g.name, y.s, wantY, 2e-5)
+		g.grad32(dgu.s, dy.s, gu.s, rows, ff)
+		g.grad64(wantD, widen(dy.s), widen(gu.s), rows, ff)
+		near(t, g.name+" gradient", dgu.s, wantD, 2e-5)
 		y.check(t, g.name)
 		dgu.check(t, g.name+" gradient")
 	}
@@ -97,26 +97,31 @@ func TestSiLUGateFarFromZero(t *testing.T) {
 func checkRMSNorm(t *testing.T, r *rand.Rand, rows, dim int) {
 	t.Helper()
 	n := rows * dim
-	x, gain, dy := random[float32](r, n), random[float32](r, dim), random[float32](r, n)
-	y, inv := newGuarded[float32](n), newGuarded[float32](rows)
-	dx, dgain := newGuarded[float32](n), newGuarded[float32](dim)
+	x, gain, dy, around := random[float32](r, n), random[float32](r, dim), random[float32](r, n), random[float32](r, n)
+	y, inv := newFenced[float32](n, guard), newFenced[float32](rows, guard)
+	dx, dgain := newFenced[float32](n, guard), newFenced[float32](dim, guard)
 	wantY, wantInv, wantDX, wantGain := make([]float64, n), make([]float64, rows), make([]float64, n), make([]float64, dim)
 
-	RMSNorm(y.x, inv.x, x.x, gain.x, rows, dim, 1e-3)
-	RMSNorm(wantY, wantInv, widen(x.x), widen(gain.x), rows, dim, float64(float32(1e-3)))
+	RMSNorm(y.s, inv.s, x.s, gain.s, rows, dim, 1e-3)
+	RMSNorm(wantY, wantInv, widen(x.s), widen(gain.s), rows, dim, float64(float32(1e-3)))
 	what := fmt.Sprintf("RMSNorm %d x %d", rows, dim)
-	near(t, what, y.x, wantY, 2e-5)
-	near(t, what+" inv", inv.x, wantInv, 1e-4)
+	near(t, what, y.s, wantY, 2e-5)
+	near(t, what+" inv", inv.s, wantInv, 1e-4)
 	// The gradient's bound scales with inv^3, large for one small element.
 	largest := 1.0
 	for _, v := range wantInv {
 		largest = max(largest, v*v)
 	}
-	RMSNormGrad(dx.x, dgain.x, dy.x, x.x, gain.x, inv.x, nil, rows, dim)
-	RMSNormGrad(wantDX, wantGain, widen(dy.x), widen(x.x), widen(gain.x), wantInv, nil, rows, dim)
-	near(t, what+" dx", dx.x, wantDX, 1e-5*largest)
-	near(t, what+" dgain", dgain.x, wantGain, 1e-4)
-	for _, g := range []guarded[float32]{y, inv, dx, dgain} {
+	for _, around := range [][]float32{nil, around.s} {
+		RMSNormGrad(dx.s, dgain.s, dy.s, x.s, gain.s, inv.s, around, rows, dim)
+		RMSNormGrad(wantDX, wantGain, widen(dy.s), widen(x.s), widen(gain.s), wantInv, nil, rows, dim)
+		for i, v := range around {
+			wantDX[i] += float64(v)
+		}
+		near(t, what+" dx", dx.s, wantDX, 1e-5*largest)
+		near(t, what+" dgain", dgain.s, wantGain, 1e-4)
+	}
+	for _, g := range []fenced[float32]{y, inv, dx, dgain} {
 		g.check(t, what)
 	}
 }
@@ -130,16 +135,16 @@ func checkRope(t *testing.T, r *rand.Rand, rows, half int) {
 	cos, sin := make([]float32, (start+tokens)*half), make([]float32, (start+tokens)*half)
 	RopeTable(cos, sin, start+tokens, headDim, 10000)
 	x := random[float32](r, rows*ld)
-	before, want := widen(x.x), widen(x.x)
-	Rope(x.x, cos, sin, rows, ld, heads, headDim, tokens, start, false)
+	before, want := widen(x.s), widen(x.s)
+	Rope(x.s, cos, sin, rows, ld, heads, headDim, tokens, start, false)
 	Rope(want, widen(cos), widen(sin), rows, ld, heads, headDim, tokens, start, false)
-	near(t, "Rope", x.x, want, 1e-6)
+	near(t, "Rope", x.s, want, 1e-6)
 	for row := range rows {
-		near(t, "columns beside Rope's", x.x[(row+1)*ld-rest:(row+1)*ld], before[(row+1)*ld-rest:(row+1)*ld], 0)
+		near(t, "columns beside Rope's", x.s[(row+1)*ld-rest:(row+1)*ld], before[(row+1)*ld-rest:(row+1)*ld], 0)
 	}
 	x.check(t, "Rope")
-	Rope(x.x, cos, sin, rows, ld, heads, headDim, tokens, start, true)
-	near(t, "Rope and back", x.x, before, 2e-6)
+	Rope(x.s, cos, sin, rows, ld, heads, headDim, tokens, start, true)
+	near(t, "Rope and back", x.s, before, 2e-6)
 }
 
 func TestRopeTable(t *testing.T) {
@@ -154,22 +159,22 @@ func TestRopeTable(t *testing.T) {
 func checkCrossEntropy(t *testing.T, r *rand.Rand, rows, vocab int) {
 	t.Helper()
 	x, targets := random[float32](r, rows*vocab), make([]int32, rows)
-	Scale(x.x, 5)
+	Scale(x.s, 5)
 	for i := range targets {
 		targets[i] = int32(r.IntN(vocab+1)) - 1
 	}
-	loss, lse, d := newGuarded[float32](rows), newGuarded[float32](rows), newGuarded[float32](rows*vocab)
+	loss, lse, d := newFenced[float32](rows, guard), newFenced[float32](rows, guard), newFenced[float32](rows*vocab, guard)
 	wantLoss, wantLSE, wantD := make([]float64, rows), make([]float64, rows), make([]float64, rows*vocab)
-	CrossEntropy(loss.x, lse.x, x.x, targets, rows, vocab)
-	CrossEntropy(wantLoss, wantLSE, widen(x.x), targets, rows, vocab)
-	near(t, "loss", loss.x, wantLoss, 1e-5)
-	near(t, "lse", lse.x, wantLSE, 1e-5)
-	CrossEntropyGrad(d.x, x.x, lse.x, targets, rows, vocab, 0.25)
-	CrossEntropyGrad(wantD, widen(x.x), wantLSE, targets, rows, vocab, 0.25)
-	near(t, "dlogits", d.x, wantD, 1e-6)
-	CrossEntropyGrad(x.x, x.x, lse.x, targets, rows, vocab, 0.25)
-	equal(t, "dlogits in place", x.x, d.x)
-	for _, g := range []guarded[float32]{loss, lse, d, x} {
+	CrossEntropy(loss.s, lse.s, x.s, targets, rows, vocab)
+	CrossEntropy(wantLoss, wantLSE, widen(x.s), targets, rows, vocab)
+	near(t, "loss", loss.s, wantLoss, 1e-5)
+	near(t, "lse", lse.s, wantLSE, 1e-5)
+	CrossEntropyGrad(d.s, x.s, lse.s, targets, rows, vocab, 0.25)
+	CrossEntropyGrad(wantD, widen(x.s), wantLSE, targets, rows, vocab, 0.25)
+	near(t, "dlogits", d.s, wantD, 1e-6)
+	CrossEntropyGrad(x.s, x.s, lse.s, targets, rows, vocab, 0.25)
+	same(t, "dlogits in place", x.s, d.s)
+	for _, g := range []fenced[float32]{loss, lse, d, x} {
 		g.check(t, "CrossEntropy")
 	}
 }
@@ -191,20 +196,20 @@ func TestCrossEntropyNaN(t *testing.T) {
 
 func checkAdamW(t *testing.T, r *rand.Rand, n int) {
 	t.Helper()
-	w, m, v := random[float32](r, n), newGuarded[float32](n), newGuarded[float32](n)
-	clear(m.x)
-	clear(v.x)
-	ww, wm, wv := widen(w.x), widen(m.x), widen(v.x)
+	w, m, v := random[float32](r, n), newFenced[float32](n, guard), newFenced[float32](n, guard)
+	clear(m.s)
+	clear(v.s)
+	ww, wm, wv := widen(w.s), widen(m.s), widen(v.s)
 	for step := range 3 {
 		g := random[float32](r, n)
 		p := AdamWStep{LR: 0.01, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5, Step: step + 1}
-		AdamW(w.x, m.x, v.x, g.x, p)
-		AdamW(ww, wm, wv, widen(g.x), p)
+		AdamW(w.s, m.s, v.s, g.s, p)
+		AdamW(ww, wm, wv, widen(g.s), p)
 	}
-	near(t, "w", w.x, ww, 1e-5)
-	near(t, "m", m.x, wm, 1e-6)
-	near(t, "v", v.x, wv, 1e-6)
-	for _, g := range []guarded[float32]{w, m, v} {
+	near(t, "w", w.s, ww, 1e-5)
+	near(t, "m", m.s, wm, 1e-6)
+	near(t, "v", v.s, wv, 1e-6)
+	for _, g := range []fenced[float32]{w, m, v} {
 		g.check(t, "AdamW")
 	}
 }

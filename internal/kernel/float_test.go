@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -30,20 +31,20 @@ func TestElementwise(t *testing.T) {
 
 func checkElementwise(t *testing.T, r *rand.Rand, n int) {
 	t.Helper()
-	a, b, dst := random[float32](r, n), random[float32](r, n), newGuarded[float32](n)
-	wa, wb, want := widen(a.x), widen(b.x), make([]float64, n)
+	a, b, dst := random[float32](r, n), random[float32](r, n), newFenced[float32](n, guard)
+	wa, wb, want := widen(a.s), widen(b.s), make([]float64, n)
 	compare := func(what string) {
 		t.Helper()
-		near(t, fmt.Sprintf("%s of %d", what, n), dst.x, want, 1e-6)
+		near(t, fmt.Sprintf("%s of %d", what, n), dst.s, want, 1e-6)
 		dst.check(t, what)
 	}
-	Add(dst.x, a.x, b.x)
+	Add(dst.s, a.s, b.s)
 	Add(want, wa, wb)
 	compare("Add")
-	Combine(dst.x, 1.3, dst.x, -0.7, a.x)
+	Combine(dst.s, 1.3, dst.s, -0.7, a.s)
 	Combine(want, float64(float32(1.3)), want, float64(float32(-0.7)), wa)
 	compare("Combine")
-	Scale(dst.x, 0.3)
+	Scale(dst.s, 0.3)
 	Scale(want, float64(float32(0.3)))
 	compare("Scale")
 }
@@ -51,14 +52,14 @@ func checkElementwise(t *testing.T, r *rand.Rand, n int) {
 func checkReductions(t *testing.T, r *rand.Rand, n int) {
 	t.Helper()
 	a, b := random[float32](r, n), random[float32](r, n)
-	wa, wb := widen(a.x), widen(b.x)
-	if got, want := SumSquares(a.x), SumSquares(wa); math.Abs(got-want) > 1e-12*want {
+	wa, wb := widen(a.s), widen(b.s)
+	if got, want := SumSquares(a.s), SumSquares(wa); math.Abs(got-want) > 1e-12*want {
 		t.Fatalf("SumSquares of %d: %v, want %v", n, got, want)
 	}
-	if got, want := float64(dot(a.x, b.x)), dot(wa, wb); math.Abs(got-want) > 1e-6*float64(n+1) {
+	if got, want := float64(dot(a.s, b.s)), dot(wa, wb); math.Abs(got-want) > 1e-6*float64(n+1) {
 		t.Fatalf("dot of %d: %v, want %v", n, got, want)
 	}
-	if got, want := Argmax(a.x), Argmax(wa); got != want {
+	if got, want := Argmax(a.s), Argmax(wa); got != want {
 		t.Fatalf("Argmax of %d: %d, want %d", n, got, want)
 	}
 }
@@ -97,7 +98,7 @@ func TestFirstNonFinite(t *testing.T) {
 	})
 }
 
-// TestExp checks the bound that Exp states, and its ends.
+// TestExp checks the bound of the exponential, and its ends.
 func TestExp(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		const n = 1 << 18
@@ -106,7 +107,7 @@ func TestExp(t *testing.T) {
 			x[i] = -87.3 + 175.3*float32(i)/n
 		}
 		x[n], x[n+1], x[n+2] = float32(math.Inf(-1)), float32(math.NaN()), 500
-		Exp(y, x)
+		expSum(y, x, 0, 1, 1)
 		worst := 0.0
 		for i := range n {
 			want := math.Exp(float64(x[i]))
@@ -119,8 +120,7 @@ func TestExp(t *testing.T) {
 		if y[n] != 0 || y[n+1] == y[n+1] || !math.IsInf(float64(y[n+2]), 1) {
 			t.Errorf("exp of -Inf, NaN, 500 is %v", y[n:])
 		}
-		Exp(y[:1], []float32{0})
-		if y[0] != 1 {
+		if expSum(y[:1], []float32{0}, 0, 1, 1); y[0] != 1 {
 			t.Errorf("exp(0) = %v", y[0])
 		}
 	})
@@ -131,43 +131,48 @@ func TestExp(t *testing.T) {
 func TestThreads(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
 		defer SetThreads(SetThreads(1))
-		const rows, dim = 301, 517
+		const rows, dim, half = 301, 517, 129
 		r := rand.New(rand.NewPCG(17, 18))
-		x, gain, dy, gu := random[float32](r, rows*dim).x, random[float32](r, dim).x, random[float32](r, rows*dim).x, random[float32](r, 2*rows*dim).x
+		x, gain, dy, gu := gaussian[float32](r, rows*dim), gaussian[float32](r, dim), gaussian[float32](r, rows*dim), gaussian[float32](r, 2*rows*dim)
+		around, cos, sin := gaussian[float32](r, rows*dim), make([]float32, 6*half), make([]float32, 6*half)
+		RopeTable(cos, sin, 6, 2*half, 10000)
 		targets := make([]int32, rows)
 		compute := func(first, rows int) (all [][]float32) {
 			n := rows * dim
-			x, dy, gu := x[first*dim:], dy[first*dim:], gu[2*first*dim:]
+			x, dy, gu, around := x[first*dim:][:n], dy[first*dim:][:n], gu[2*first*dim:][:2*n], around[first*dim:][:n]
 			y, inv, dx, dgain := make([]float32, n), make([]float32, rows), make([]float32, n), make([]float32, dim)
 			RMSNorm(y, inv, x, gain, rows, dim, 1e-5)
-			RMSNormGrad(dx, dgain, dy, x, gain, inv, nil, rows, dim)
-			gate, dgu, loss, lse, d := make([]float32, n), make([]float32, 2*n), make([]float32, rows), make([]float32, rows), make([]float32, n)
-			SiLUGate(gate, gu, rows, dim)
-			SiLUGateGrad(dgu, dy, gu, rows, dim)
+			RMSNormGrad(dx, dgain, dy, x, gain, inv, around, rows, dim)
+			codes, scales := make([]int8, n), make([]float32, rows)
+			RMSNormQuantize(codes, scales, inv, x, gain, rows, dim, 1e-5, 127)
+			silu, dsilu, relu, drelu := make([]float32, n), make([]float32, 2*n), make([]float32, n), make([]float32, 2*n)
+			SiLUGate(silu, gu, rows, dim)
+			SiLUGateGrad(dsilu, dy, gu, rows, dim)
+			ReLU2Gate(relu, gu, rows, dim)
+			ReLU2GateGrad(drelu, dy, gu, rows, dim)
+			loss, lse, d := make([]float32, rows), make([]float32, rows), make([]float32, n)
 			CrossEntropy(loss, lse, x, targets[first:], rows, dim)
 			CrossEntropyGrad(d, x, lse, targets[first:], rows, dim, 1)
-			return [][]float32{y, inv, dx, gate, dgu, loss, lse, d, dgain, {float32(SumSquares(x[:n]))}}
+			rotated := slices.Clone(x)
+			Rope(rotated, cos, sin, rows, dim, 2, 2*half, 1, 5, false)
+			dequantized := make([]float32, n)
+			DequantizeRows(dequantized, codes, scales, rows, dim)
+			w, m, v := slices.Clone(x), slices.Clone(around), make([]float32, n)
+			AdamW(w, m, v, dy, AdamWStep{LR: 0.01, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5, Step: 2})
+			return [][]float32{y, inv, scales, dequantized, dx, silu, dsilu, relu, drelu, loss, lse, d, rotated, w, m, v, // by rows
+				dgain, {float32(SumSquares(x))}}
 		}
 		want := compute(0, rows)
 		for _, threads := range []int{2, 3, 8} {
 			SetThreads(threads)
 			for i, got := range compute(0, rows) {
-				equal(t, fmt.Sprintf("%d threads, output %d", threads, i), got, want[i])
+				same(t, fmt.Sprintf("%d threads, output %d", threads, i), got, want[i])
 			}
 		}
 		for row := 0; row < rows; row += 37 {
-			for i, got := range compute(row, 1)[:8] {
-				equal(t, fmt.Sprintf("row %d alone, output %d", row, i), got, want[i][row*len(got):(row+1)*len(got)])
+			for i, got := range compute(row, 1)[:16] {
+				same(t, fmt.Sprintf("row %d alone, output %d", row, i), got, want[i][row*len(got):(row+1)*len(got)])
 			}
 		}
 	})
-}
-
-func equal(t *testing.T, what string, got, want []float32) {
-	t.Helper()
-	for i := range want {
-		if got[i] != want[i] {
-			t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], want[i])
-		}
-	}
 }

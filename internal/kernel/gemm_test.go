@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -15,40 +16,6 @@ func eachLevel(t *testing.T, test func(t *testing.T, l Level)) {
 			test(t, l)
 		})
 	}
-}
-
-// A guarded slice lies between values that no kernel may touch.
-type guarded[F Float] struct {
-	x, all []F
-}
-
-const guard = -7777
-
-func newGuarded[F Float](n int) guarded[F] {
-	const margin = 40
-	all := make([]F, n+2*margin)
-	for i := range all {
-		all[i] = guard
-	}
-	return guarded[F]{all[margin : margin+n : margin+n], all}
-}
-
-func (g guarded[F]) check(t *testing.T, what string) {
-	t.Helper()
-	const margin = 40
-	for i, v := range g.all {
-		if (i < margin || i >= margin+len(g.x)) && v != guard {
-			t.Fatalf("%s: wrote %v at index %d of %d", what, v, i-margin, len(g.x))
-		}
-	}
-}
-
-func random[F Float](r *rand.Rand, n int) guarded[F] {
-	g := newGuarded[F](n)
-	for i := range g.x {
-		g.x[i] = F(r.NormFloat64())
-	}
-	return g
 }
 
 var gemms = []struct {
@@ -91,6 +58,8 @@ func TestGemm(t *testing.T) {
 		for _, s := range shapes {
 			checkGemm(t, r, s[0], s[1], s[2])
 		}
+		defer SetThreads(SetThreads(1)) // one rectangle of several blocks, which are copied
+		checkGemm(t, r, blockM+9, copyCols+1, blockK+1)
 	})
 }
 
@@ -109,11 +78,11 @@ func checkGemm(t *testing.T, r *rand.Rand, m, n, k int) {
 	for _, g := range gemms {
 		for _, add := range []bool{false, true} {
 			a, b, c := random[float32](r, m*k), random[float32](r, k*n), random[float32](r, m*n)
-			want := widen(c.x)
-			g.f64(want, widen(a.x), widen(b.x), m, n, k, add)
-			g.f32(c.x, a.x, b.x, m, n, k, add)
+			want := widen(c.s)
+			g.f64(want, widen(a.s), widen(b.s), m, n, k, add)
+			g.f32(c.s, a.s, b.s, m, n, k, add)
 			what := fmt.Sprintf("%s %dx%dx%d add=%v", g.name, m, n, k, add)
-			near(t, what, c.x, want, 1e-5*(1+math.Sqrt(float64(k))))
+			near(t, what, c.s, want, 1e-5*(1+math.Sqrt(float64(k))))
 			c.check(t, what)
 		}
 	}
@@ -127,18 +96,34 @@ func TestGemmChain(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		const m, n = 261, 129
 		for _, k := range []int{45, 421, 424} {
-			a, b := random[float32](r, m*k).x, random[float32](r, k*n).x
-			all, one := make([]float32, m*n), make([]float32, n)
-			for _, threads := range []int{1, 2, 5} {
-				SetThreads(threads)
-				GemmNT(all, a, b, m, n, k, false)
-				for i := 0; i < m; i += 7 {
-					GemmNT(one, a[i*k:(i+1)*k], b, 1, n, k, false)
-					equal(t, fmt.Sprintf("k=%d, %d threads: row %d alone", k, threads, i), one, all[i*n:(i+1)*n])
+			a, b, before := gaussian[float32](r, m*k), gaussian[float32](r, k*n), gaussian[float32](r, m*n)
+			for _, g := range gemms {
+				for _, add := range []bool{false, true} {
+					for _, threads := range []int{1, 3} {
+						SetThreads(threads)
+						all := slices.Clone(before)
+						g.f32(all, a, b, m, n, k, add)
+						for i := 0; i < m; i += 7 {
+							row, one := a[i*k:(i+1)*k], slices.Clone(before[i*n:(i+1)*n])
+							if g.name == "TN" {
+								row = column(a, i, m)
+							}
+							g.f32(one, row, b, 1, n, k, add)
+							same(t, fmt.Sprintf("%s add=%v k=%d, %d threads: row %d alone", g.name, add, k, threads, i), one, all[i*n:(i+1)*n])
+						}
+					}
 				}
 			}
 		}
 	})
+}
+
+// column returns column i of a matrix with cols columns.
+func column(a []float32, i, cols int) (c []float32) {
+	for ; i < len(a); i += cols {
+		c = append(c, a[i])
+	}
+	return c
 }
 
 // TestSymmetricProducts compares the products of symmetric results with the
@@ -149,28 +134,50 @@ func TestSymmetricProducts(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		for _, n := range []int{0, 1, 2, 7, 8, 31, 33, 64, 97, 250, 300} {
 			for _, k := range []int{0, 1, 30, 257} {
-				a, want := random[float32](r, n*k), make([]float32, n*n)
-				GemmNT(want, a.x, a.x, n, n, k, false)
-				checkSymmetric(t, fmt.Sprintf("Gram %dx%d", n, k), n, want, func(c []float32) { Gram(c, a.x, n, k, false) })
-				GemmTN(want, a.x, a.x, n, n, k, false)
-				checkSymmetric(t, fmt.Sprintf("Gram %dx%d of columns", k, n), n, want, func(c []float32) { Gram(c, a.x, n, k, true) })
+				checkGram(t, r, n, k)
 			}
-			s, want := make([]float32, n*n), make([]float32, n*n)
-			Gram(s, random[float32](r, n*n).x, n, n, false)
-			GemmNN(want, s, s, n, n, n, false)
-			checkSymmetric(t, fmt.Sprintf("MulSymmetric %d", n), n, want, func(c []float32) { MulSymmetric(c, s, s, n) })
+			checkMulSymmetric(t, r, n)
 		}
 	})
 }
 
+func FuzzSymmetricProducts(f *testing.F) {
+	f.Add(uint64(1), uint8(33), uint16(130))
+	f.Fuzz(func(t *testing.T, seed uint64, n uint8, k uint16) {
+		for l := Portable; l <= min(Best(), AVX512); l++ {
+			defer SetLevel(SetLevel(l))
+			r := rand.New(rand.NewPCG(seed, 0))
+			checkGram(t, r, int(n%70), int(k%300))
+			checkMulSymmetric(t, r, int(n%70))
+		}
+	})
+}
+
+func checkGram(t *testing.T, r *rand.Rand, n, k int) {
+	t.Helper()
+	a, want := random[float32](r, n*k).s, make([]float32, n*n)
+	GemmNT(want, a, a, n, n, k, false)
+	checkSymmetric(t, fmt.Sprintf("Gram %dx%d", n, k), n, want, func(c []float32) { Gram(c, a, n, k, false) })
+	GemmTN(want, a, a, n, n, k, false)
+	checkSymmetric(t, fmt.Sprintf("Gram %dx%d of columns", k, n), n, want, func(c []float32) { Gram(c, a, n, k, true) })
+}
+
+func checkMulSymmetric(t *testing.T, r *rand.Rand, n int) {
+	t.Helper()
+	s, want := make([]float32, n*n), make([]float32, n*n)
+	Gram(s, random[float32](r, n*n).s, n, n, false)
+	GemmNN(want, s, s, n, n, n, false)
+	checkSymmetric(t, fmt.Sprintf("MulSymmetric %d", n), n, want, func(c []float32) { MulSymmetric(c, s, s, n) })
+}
+
 func checkSymmetric(t *testing.T, what string, n int, want []float32, product func(c []float32)) {
 	t.Helper()
-	c := newGuarded[float32](n * n)
-	product(c.x)
+	c := newFenced[float32](n*n, guard)
+	product(c.s)
 	for i := range n {
 		for j := range i + 1 {
-			if c.x[i*n+j] != want[i*n+j] || c.x[j*n+i] != want[i*n+j] {
-				t.Fatalf("%s: (%d, %d) is %v and its mirror image %v, want %v", what, i, j, c.x[i*n+j], c.x[j*n+i], want[i*n+j])
+			if c.s[i*n+j] != want[i*n+j] || c.s[j*n+i] != want[i*n+j] {
+				t.Fatalf("%s: (%d, %d) is %v and its mirror image %v, want %v", what, i, j, c.s[i*n+j], c.s[j*n+i], want[i*n+j])
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func checkGradient(t *testing.T, what string, x, grad []float64, loss func() flo
 func TestRMSNormGradient(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	const rows, dim = 3, 5
-	x, gain, dy := random[float64](r, rows*dim).x, random[float64](r, dim).x, random[float64](r, rows*dim).x
+	x, gain, dy := gaussian[float64](r, rows*dim), gaussian[float64](r, dim), gaussian[float64](r, rows*dim)
 	y, inv := make([]float64, rows*dim), make([]float64, rows)
 	loss := func() float64 {
 		RMSNorm(y, inv, x, gain, rows, dim, 1e-2)
@@ -44,7 +44,7 @@ func TestRMSNormGradient(t *testing.T) {
 func TestGateGradients(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	const rows, ff = 3, 5
-	gu, dy := random[float64](r, rows*2*ff).x, random[float64](r, rows*ff).x
+	gu, dy := gaussian[float64](r, rows*2*ff), gaussian[float64](r, rows*ff)
 	y, dgu := make([]float64, rows*ff), make([]float64, rows*2*ff)
 	SiLUGateGrad(dgu, dy, gu, rows, ff)
 	checkGradient(t, "SiLU", gu, dgu, func() float64 { SiLUGate(y, gu, rows, ff); return dot(dy, y) })
@@ -55,7 +55,7 @@ func TestGateGradients(t *testing.T) {
 func TestCrossEntropyGradient(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 3))
 	const rows, vocab = 4, 7
-	x, targets := random[float64](r, rows*vocab).x, []int32{2, -1, 6, 0}
+	x, targets := gaussian[float64](r, rows*vocab), []int32{2, -1, 6, 0}
 	losses, lse, d := make([]float64, rows), make([]float64, rows), make([]float64, rows*vocab)
 	loss := func() float64 {
 		CrossEntropy(losses, lse, x, targets, rows, vocab)

@@ -49,9 +49,6 @@ func vectorPart[F Float](x []F) (k *integerKernels, x32 []float32, n int) {
 	return k, x32, len(x) &^ 31
 }
 
-// as32 returns x, which is known to hold float32.
-func as32[F Float](x []F) []float32 { return any(x).([]float32) }
-
 // absMax returns the largest |x[i]|, 0 for none, and NaN if any is.
 func absMax[F Float](x []F) F {
 	k, x32, n := vectorPart(x)
@@ -65,7 +62,7 @@ func absMax[F Float](x []F) F {
 func absMaxScaled[F Float](amax, g []F, scale F) {
 	k, g32, n := vectorPart(g)
 	if n > 0 {
-		k.absMaxScaled(&as32(amax)[0], &g32[0], float32(scale), n)
+		k.absMaxScaled(&f32(amax)[0], &g32[0], float32(scale), n)
 	}
 	absMaxScaledPortable(amax[n:], g[n:], scale)
 }
@@ -77,7 +74,7 @@ func addAbsLanes[F Float](lanes, x []F) int {
 	if n == 0 {
 		return addAbsLanesPortable(lanes, x)
 	}
-	k.addAbsLanes(&as32(lanes)[0], &x32[0], n)
+	k.addAbsLanes(&f32(lanes)[0], &x32[0], n)
 	return n
 }
 
@@ -104,7 +101,7 @@ func quantize16[F Float](codes []int16, x []F, inv F) {
 func quantizeColumns16[F Float](codes []int16, g, inv []F, scale F) {
 	k, g32, n := vectorPart(g)
 	if n > 0 {
-		k.quantizeColumns16(&codes[:n][0], &g32[0], &as32(inv)[:n][0], float32(scale), n)
+		k.quantizeColumns16(&codes[:n][0], &g32[0], &f32(inv)[:n][0], float32(scale), n)
 	}
 	quantizeColumns16Portable(codes[n:], g[n:], inv[n:], scale)
 }
@@ -149,7 +146,7 @@ func (t sumsTile[F]) line() []F {
 func (t sumsTile[F]) scale(offsets []int32, scales []F) {
 	k, y32, n := vectorPart(t.line())
 	if n > 0 {
-		k.scaleTile(&y32[0], t.ldy, &t.sums[0], &offsets[0], &as32(scales)[0], t.rows, n)
+		k.scaleTile(&y32[0], t.ldy, &t.sums[0], &offsets[0], &f32(scales)[0], t.rows, n)
 	}
 	for r := range t.rows {
 		scaleSumsPortable(t.y[r*t.ldy:][n:t.n], t.sums[r*stripCols:][n:t.n], offsets[r], scales[r])
@@ -160,7 +157,7 @@ func (t sumsTile[F]) scale(offsets []int32, scales []F) {
 func (t sumsTile[F]) fold(scales []F) {
 	k, y32, n := vectorPart(t.line())
 	if n > 0 {
-		k.foldTile(&y32[0], t.ldy, &t.sums[0], &as32(scales)[0], t.rows, n)
+		k.foldTile(&y32[0], t.ldy, &t.sums[0], &f32(scales)[0], t.rows, n)
 	}
 	for r := range t.rows {
 		foldSumsPortable(t.y[r*t.ldy:][n:t.n], t.sums[r*stripCols:][n:t.n], scales[r])

@@ -44,6 +44,9 @@ type fenced[T comparable] struct {
 
 const fences = 67
 
+// guard is the guard value of floats, where nothing else is needed.
+const guard = -7777
+
 func newFenced[T comparable](n int, guard T) fenced[T] {
 	all := make([]T, n+2*fences)
 	for i := range all {
@@ -60,9 +63,9 @@ func fencedCopy[T comparable](s []T, guard T) fenced[T] {
 
 func (g fenced[T]) check(t *testing.T, name string) {
 	t.Helper()
-	for i := range fences {
-		if g.all[i] != g.guard || g.all[len(g.all)-1-i] != g.guard {
-			t.Fatalf("%s: written outside, %d before or after", name, fences-i)
+	for i, v := range g.all {
+		if i -= fences; (i < 0 || i >= len(g.s)) && v != g.guard {
+			t.Fatalf("%s: wrote %v at index %d of %d", name, v, i, len(g.s))
 		}
 	}
 }
@@ -94,6 +97,11 @@ func gaussian[F Float](rng *rand.Rand, n int) []F {
 		s[i] = F(rng.NormFloat64())
 	}
 	return s
+}
+
+// random is gaussian between guard values.
+func random[F Float](rng *rand.Rand, n int) fenced[F] {
+	return fencedCopy(gaussian[F](rng, n), guard)
 }
 
 // heavyTailed has a few values far above the others, as gradients do.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -18,7 +19,7 @@ const (
 	Portable Level = iota
 	// AVX2 needs AVX2, FMA and F16C.
 	AVX2
-	// AVX512 needs AVX-512 F, BW, DQ and VL.
+	// AVX512 needs AVX2, AVX-512 F, BW, DQ and VL, and BMI2.
 	AVX512
 	// VNNI needs AVX512 and AVX-512 VNNI.
 	VNNI
@@ -40,25 +41,24 @@ const levelVariable = "TREFOIL_CPU"
 var active atomic.Int32
 
 func init() {
-	l := Best()
-	if name := os.Getenv(levelVariable); name != "" {
-		forced, err := parseLevel(name)
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "%s=%s: %v; using %v\n", levelVariable, name, err, l)
-		} else {
-			l = min(l, forced)
-		}
+	l, err := startLevel(os.Getenv(levelVariable), Best())
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v; using %v\n", levelVariable, err, l)
 	}
 	active.Store(int32(l))
 }
 
-func parseLevel(name string) (Level, error) {
-	for i, n := range levelNames {
-		if name == n {
-			return Level(i), nil
-		}
+// startLevel returns the level called name, or best if that is lower or name
+// is empty or unknown.
+func startLevel(name string, best Level) (Level, error) {
+	if name == "" {
+		return best, nil
 	}
-	return 0, fmt.Errorf("unknown level: use %s", strings.Join(levelNames[:], ", "))
+	i := slices.Index(levelNames[:], name)
+	if i < 0 {
+		return best, fmt.Errorf("%q is not a level: use %s", name, strings.Join(levelNames[:], ", "))
+	}
+	return min(Level(i), best), nil
 }
 
 // Active returns the level that kernels run at.

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -35,13 +36,137 @@ func TestPatchesGradIsTranspose(t *testing.T) {
 		if s.Validate() != nil {
 			continue
 		}
-		x, d := random[float64](r, s.Batch*s.Height*s.Width*s.Channels).x, random[float64](r, s.Rows()*s.Cols()).x
+		x, d := gaussian[float64](r, s.Batch*s.Height*s.Width*s.Channels), gaussian[float64](r, s.Rows()*s.Cols())
 		p, dx := make([]float64, len(d)), make([]float64, len(x))
 		Patches(p, x, s)
 		PatchesGrad(dx, d, s)
 		if a, b := dot(p, d), dot(x, dx); math.Abs(a-b) > 1e-9 {
 			t.Fatalf("%+v: %v and %v", s, a, b)
 		}
+	}
+}
+
+func TestConv(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for range 100 {
+		checkConv(t, r, ConvShape{
+			Batch: 1 + r.IntN(3), Height: 1 + r.IntN(8), Width: 1 + r.IntN(8), Channels: 1 + r.IntN(4),
+			KernelHeight: 1 + r.IntN(4), KernelWidth: 1 + r.IntN(4), Stride: 1 + r.IntN(3), Padding: r.IntN(4),
+		})
+	}
+	// Large enough to be divided among threads.
+	checkConv(t, r, ConvShape{Batch: 3, Height: 21, Width: 20, Channels: 8, KernelHeight: 3, KernelWidth: 3, Stride: 1, Padding: 1})
+	checkConv(t, r, ConvShape{Batch: 2, Height: 64, Width: 62, Channels: 16, KernelHeight: 2, KernelWidth: 2, Stride: 2})
+}
+
+func FuzzConv(f *testing.F) {
+	f.Add(uint64(1), uint8(1), uint8(5), uint8(6), uint8(2), uint8(3), uint8(2), uint8(2), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, batch, height, width, channels, kernelHeight, kernelWidth, stride, padding uint8) {
+		checkConv(t, rand.New(rand.NewPCG(seed, 0)), ConvShape{
+			Batch: 1 + int(batch%3), Height: 1 + int(height%20), Width: 1 + int(width%20), Channels: 1 + int(channels%5),
+			KernelHeight: 1 + int(kernelHeight%6), KernelWidth: 1 + int(kernelWidth%6), Stride: 1 + int(stride%4), Padding: int(padding % 6),
+		})
+	})
+}
+
+// checkConv runs all that works on windows with several numbers of threads, if
+// the shape is one.
+func checkConv(t *testing.T, r *rand.Rand, s ConvShape) {
+	t.Helper()
+	if s.Validate() != nil {
+		return
+	}
+	for _, threads := range []int{1, 3} {
+		defer SetThreads(SetThreads(threads))
+		checkPatches(t, r, s)
+		if s.Padding == 0 {
+			checkMaxPool(t, r, s)
+		}
+		checkBiasReLU(t, r, s.Rows(), s.Cols())
+	}
+}
+
+// eachValue calls body for the values of all windows that lie in an image, with
+// their indices among those of Patches and in the images.
+func (s ConvShape) eachValue(body func(i, at int)) {
+	for i := range s.Rows() * s.Cols() {
+		row, c, inside := i/s.Cols(), i%s.Channels, i%s.Cols()/s.Channels
+		image, oy, ox := row/s.OutWidth()/s.OutHeight(), row/s.OutWidth()%s.OutHeight(), row%s.OutWidth()
+		y, x := oy*s.Stride-s.Padding+inside/s.KernelWidth, ox*s.Stride-s.Padding+inside%s.KernelWidth
+		if y >= 0 && y < s.Height && x >= 0 && x < s.Width {
+			body(i, ((image*s.Height+y)*s.Width+x)*s.Channels+c)
+		}
+	}
+}
+
+func checkPatches(t *testing.T, r *rand.Rand, s ConvShape) {
+	t.Helper()
+	n, size := s.Batch*s.Height*s.Width*s.Channels, s.Rows()*s.Cols()
+	x, codes, d := gaussian[float32](r, n), random8(r, n, -128, 127), gaussian[float32](r, size)
+	want, wantCodes, wantGrad := make([]float32, size), make([]int8, size), make([]float32, n)
+	s.eachValue(func(i, at int) {
+		want[i], wantCodes[i] = x[at], codes[at]
+		wantGrad[at] += d[i]
+	})
+	got, gotCodes, grad := newFenced[float32](size, guard), newFenced(size, int8(99)), newFenced[float32](n, guard)
+	Patches(got.s, x, s)
+	Patches(gotCodes.s, codes, s)
+	PatchesGrad(grad.s, d, s)
+	what := fmt.Sprintf("%+v", s)
+	same(t, what, got.s, want)
+	same(t, what+" codes", gotCodes.s, wantCodes)
+	same(t, what+" gradient", grad.s, wantGrad)
+	got.check(t, what)
+	gotCodes.check(t, what+" codes")
+	grad.check(t, what+" gradient")
+}
+
+func checkMaxPool(t *testing.T, r *rand.Rand, s ConvShape) {
+	t.Helper()
+	n, outputs := s.Batch*s.Height*s.Width*s.Channels, s.Rows()*s.Channels
+	x, dy := odd(r, n, r.IntN(3)), gaussian[float32](r, outputs)
+	want, wantFrom, wantGrad := make([]float32, outputs), make([]int32, outputs), make([]float32, n)
+	s.eachValue(func(i, at int) {
+		out := i/s.Cols()*s.Channels + i%s.Channels
+		if first := i%s.Cols() < s.Channels; first || x[at] > want[out] || x[at] != x[at] {
+			want[out], wantFrom[out] = x[at], int32(at)
+		}
+	})
+	for i, at := range wantFrom {
+		wantGrad[at] += dy[i]
+	}
+	y, from, grad := newFenced[float32](outputs, guard), newFenced(outputs, int32(-7)), newFenced[float32](n, guard)
+	MaxPool(y.s, from.s, x, s)
+	MaxPoolGrad(grad.s, dy, wantFrom)
+	what := fmt.Sprintf("MaxPool %+v", s)
+	same(t, what, y.s, want)
+	same(t, what+" from", from.s, wantFrom)
+	same(t, what+" gradient", grad.s, wantGrad)
+	y.check(t, what)
+	from.check(t, what+" from")
+	grad.check(t, what+" gradient")
+}
+
+func checkBiasReLU(t *testing.T, r *rand.Rand, rows, cols int) {
+	t.Helper()
+	n := rows * cols
+	x, bias, dy := odd(r, n, r.IntN(3)), gaussian[float32](r, cols), gaussian[float32](r, n)
+	want, wantDX, wantDBias := make([]float32, n), make([]float32, n), make([]float32, cols)
+	for i, v := range x {
+		if want[i] = max(v+bias[i%cols], 0); want[i] > 0 {
+			wantDX[i] = dy[i]
+		}
+		wantDBias[i%cols] += wantDX[i]
+	}
+	y, dx, dbias := newFenced[float32](n, guard), newFenced[float32](n, guard), newFenced[float32](cols, guard)
+	BiasReLU(y.s, x, bias, rows, cols)
+	BiasReLUGrad(dx.s, dbias.s, dy, want, rows, cols)
+	what := fmt.Sprintf("BiasReLU %d x %d", rows, cols)
+	same(t, what, y.s, want)
+	same(t, what+" dx", dx.s, wantDX)
+	same(t, what+" dbias", dbias.s, wantDBias)
+	for _, f := range []fenced[float32]{y, dx, dbias} {
+		f.check(t, what)
 	}
 }
 

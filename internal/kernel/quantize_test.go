@@ -185,26 +185,41 @@ func TestTernarizeValues(t *testing.T) {
 	same(t, "codes", codes, []int8{0, 1, -1, 1, -1, 0, -1})
 }
 
-// TestRMSNormQuantize wants the codes of what RMSNorm gives.
 func TestRMSNormQuantize(t *testing.T) {
-	const eps = 1e-5
 	eachLevel(t, func(t *testing.T, _ Level) {
 		rng := rand.New(rand.NewPCG(7, 8))
 		for i := range 20 {
-			rows, dim, qmax := 1+pick(rng)%140, 1+pick(rng), []int{7, 127}[i%2]
-			x, gain := odd(rng, rows*dim, i%3*2), gaussian[float32](rng, dim)
-			y, wantInv := make([]float32, rows*dim), make([]float32, rows)
-			wantCodes, wantScales := make([]int8, rows*dim), make([]float32, rows)
-			RMSNorm(y, wantInv, x, gain, rows, dim, eps)
-			QuantizeRows(wantCodes, wantScales, y, rows, dim, qmax)
-			codes, scales, inv := newFenced(rows*dim, int8(101)), newFenced(rows, float32(-77)), newFenced(rows, float32(-77))
-			RMSNormQuantize(codes.s, scales.s, inv.s, x, gain, rows, dim, eps, qmax)
-			same(t, "codes", codes.s, wantCodes)
-			same(t, "scales", scales.s, wantScales)
-			same(t, "inv", inv.s, wantInv)
-			codes.check(t, "codes")
-			scales.check(t, "scales")
-			inv.check(t, "inv")
+			checkRMSNormQuantize(t, rng, 1+pick(rng)%140, 1+pick(rng), i%3*2)
 		}
 	})
+}
+
+func FuzzRMSNormQuantize(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint16(33))
+	f.Fuzz(func(t *testing.T, seed uint64, rows uint8, dim uint16) {
+		for l := Portable; l <= min(Best(), AVX512); l++ {
+			defer SetLevel(SetLevel(l))
+			checkRMSNormQuantize(t, rand.New(rand.NewPCG(seed, 0)), int(rows%40), 1+int(dim%700), int(seed%5))
+		}
+	})
+}
+
+// checkRMSNormQuantize wants the codes of what RMSNorm gives.
+func checkRMSNormQuantize(t *testing.T, rng *rand.Rand, rows, dim, oddities int) {
+	t.Helper()
+	const eps = 1e-5
+	qmax := []int{7, 127}[rng.IntN(2)]
+	x, gain := odd(rng, rows*dim, oddities), gaussian[float32](rng, dim)
+	y, wantInv := make([]float32, rows*dim), make([]float32, rows)
+	wantCodes, wantScales := make([]int8, rows*dim), make([]float32, rows)
+	RMSNorm(y, wantInv, x, gain, rows, dim, eps)
+	QuantizeRows(wantCodes, wantScales, y, rows, dim, qmax)
+	codes, scales, inv := newFenced(rows*dim, int8(101)), newFenced(rows, float32(-77)), newFenced(rows, float32(-77))
+	RMSNormQuantize(codes.s, scales.s, inv.s, x, gain, rows, dim, eps, qmax)
+	same(t, "codes", codes.s, wantCodes)
+	same(t, "scales", scales.s, wantScales)
+	same(t, "inv", inv.s, wantInv)
+	codes.check(t, "codes")
+	scales.check(t, "scales")
+	inv.check(t, "inv")
 }

@@ -12,7 +12,7 @@ func init() {
 	groups["float_exp"] = func() {
 		maskTable("float_exp")
 		e := exponential{table: map[float32]Mem{}}
-		for _, emit := range []func(w width, e exponential){exp, expSum, sumExp, siluGate, siluGateGrad, softmaxRows, softmaxGradRows} {
+		for _, emit := range []func(w width, e exponential){expSum, sumExp, siluGate, siluGateGrad, softmaxRows, softmaxGradRows} {
 			both(func(w width) { emit(w, e) })
 		}
 	}
@@ -89,18 +89,6 @@ func (e exponential) sigmoid(w width, x VecVirtual) VecVirtual {
 	VADDPS(one, s, s)
 	VDIVPS(s, one, s)
 	return s
-}
-
-func exp(w width, e exponential) {
-	w.function("exp", "(y, x []float32)", "computes exponentials.",
-		"for i := range y {", "\ty[i] = exp(x[i])", "}")
-	to, from := base("y"), base("x")
-	w.eachVector("exp", length("y"), func(t tail, at element) {
-		x := t.value(at(from))
-		e.of(w, x)
-		t.store(x, at(to))
-	})
-	end()
 }
 
 func expSum(w width, e exponential) {

@@ -1,6 +1,6 @@
 // Command _asm writes the assembly of package kernel with avo.
 //
-//	go run . -out ../gemm_tile_amd64.s -stubs ../gemm_tile_amd64.go -pkg kernel gemm_tile
+//	go run . -out ../float_gemm_amd64.s -stubs ../float_gemm_amd64.go -pkg kernel float_gemm
 //
 // The last argument names the group of kernels to write; each file here adds
 // its groups to the registry. Each group becomes one assembly file and one
