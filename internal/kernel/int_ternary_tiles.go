@@ -39,7 +39,7 @@ func (t *ternaryTiles) panel(sums []int32, x []int8, ldx, rows int, panel []byte
 const taskProducts = 1 << 20
 
 // unpackTiles tiles are worth unpacking the panels for them.
-const unpackTiles = 4
+const unpackTiles = 3
 
 // tiles divides the product into tasks: some tiles of rows with all panels or,
 // when there are few tiles, one with a part of the panels.
