@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,6 +47,13 @@ type job struct {
 	seats   int // how many more workers may join
 	waiting bool
 	done    chan struct{} // one value when waiting is set and busy falls to 0
+	failure *failure      // the first panic of the body
+}
+
+// A failure is a panic of a body.
+type failure struct {
+	value any
+	stack []byte // of the goroutine that it ended
 }
 
 var jobs freeList[job]
@@ -68,6 +77,9 @@ func SetThreads(n int) (previous int) {
 // handed out one by one, so make each of them worth some ten microseconds.
 // Calls must write to places that do not overlap. A body may itself call
 // Parallel.
+//
+// When a call panics, no more indices are handed out, and once the calls that
+// have begun are over Parallel panics with the value of the first panic.
 func Parallel(n int, body func(i int)) {
 	helpers := min(Threads(), n) - 1
 	if helpers <= 0 {
@@ -85,8 +97,12 @@ func Parallel(n int, body func(i int)) {
 	j.post(helpers)
 	j.run((*span).first)
 	j.close()
-	j.body = nil
+	failed := j.failure
+	j.body, j.failure = nil, nil
 	jobs.put(j)
+	if failed != nil {
+		failed.panic()
+	}
 }
 
 // chunks calls body on consecutive ranges [lo, hi) that cover [0, n), in
@@ -122,9 +138,31 @@ func (j *job) post(helpers int) {
 
 // run calls the body for indices that take hands out, until none is left.
 func (j *job) run(take func(*span) (i int, ok bool)) {
+	defer j.recover()
 	for i, ok := take(&j.left); ok; i, ok = take(&j.left) {
 		j.body(i)
 	}
+}
+
+// recover ends a panic of the body, and the job: nobody gets an index any more.
+func (j *job) recover() {
+	value := recover()
+	if value == nil {
+		return
+	}
+	j.left.reset(0)
+	pool.mu.Lock()
+	if j.failure == nil {
+		j.failure = &failure{value, debug.Stack()}
+	}
+	pool.mu.Unlock()
+}
+
+// panic panics with the value. The stack goes before it, as a panic of its own:
+// whoever recovers gets the value, and a program that dies prints both.
+func (f *failure) panic() {
+	defer panic(f.value)
+	panic(fmt.Sprintf("in a body of kernel.Parallel:\n%s", f.stack))
 }
 
 // A span is the range of indices that nobody has taken yet: the first in the
