@@ -61,19 +61,20 @@ func allocated(t *testing.T, step func()) uint64 {
 	return (after.TotalAlloc - before.TotalAlloc) / steps
 }
 
-// stepOf returns a training step, quantized as q has it at the end, on ids that
-// repeat.
+// stepOf returns a training step on ids that repeat, quantized as q has it after
+// a tenth of a run: in the middle of the default blend.
 func stepOf(t testing.TB, n *Network, q schedule.Quantization, optimizer string) func() {
 	t.Helper()
 	var names []string
 	for _, l := range n.Model.Linears() {
 		names = append(names, l.Weight.Name)
 	}
-	plan, err := q.Plan(names, 1)
+	const steps, now = 1000, 100
+	plan, err := q.Plan(names, steps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Quantize(plan.At(0), 0)
+	n.Quantize(plan.At(now), now)
 	for i := range n.Inputs {
 		n.Inputs[i], n.Targets[i] = int32(i*31%n.Model.Config.Vocab), int32((i*31+31)%n.Model.Config.Vocab)
 	}
