@@ -37,11 +37,14 @@ var pool struct {
 	asleep  int
 }
 
-// A job is one call of Parallel.
+// A job is one call of Parallel or of chunks.
 type job struct {
-	body func(i int)
-	left span
-	busy atomic.Int32 // workers inside run
+	body   func(i int)
+	ranges func(lo, hi int) // called instead with grain elements of n
+	grain  int
+	n      int
+	left   span
+	busy   atomic.Int32 // workers inside run
 
 	// Guarded by pool.mu.
 	seats   int // how many more workers may join
@@ -89,20 +92,8 @@ func Parallel(n int, body func(i int)) {
 		return
 	}
 	j := jobs.take()
-	if j.done == nil {
-		j.done = make(chan struct{}, 1)
-	}
-	j.body, j.seats = body, helpers
-	j.left.reset(n)
-	j.post(helpers)
-	j.run((*span).first)
-	j.close()
-	failed := j.failure
-	j.body, j.failure = nil, nil
-	jobs.put(j)
-	if failed != nil {
-		failed.panic()
-	}
+	j.body = body
+	j.do(n, helpers)
 }
 
 // chunks calls body on consecutive ranges [lo, hi) that cover [0, n), in
@@ -111,15 +102,36 @@ func Parallel(n int, body func(i int)) {
 // same value in any range.
 func chunks(n, grain int, body func(lo, hi int)) {
 	grain = max(grain, (n+4*Threads()-1)/(4*Threads()), 1)
-	if n <= grain {
-		if n > 0 {
-			body(0, n)
+	count := (n + grain - 1) / grain
+	helpers := min(Threads(), count) - 1
+	if helpers <= 0 {
+		for lo := 0; lo < n; lo += grain {
+			body(lo, min(n, lo+grain))
 		}
 		return
 	}
-	Parallel((n+grain-1)/grain, func(i int) {
-		body(i*grain, min(n, (i+1)*grain))
-	})
+	j := jobs.take()
+	j.ranges, j.grain, j.n = body, grain, n
+	j.do(count, helpers)
+}
+
+// do runs the body for the indices below n, with up to so many helpers, at
+// least one, and puts the job back.
+func (j *job) do(n, helpers int) {
+	if j.done == nil {
+		j.done = make(chan struct{}, 1)
+	}
+	j.seats = helpers
+	j.left.reset(n)
+	j.post(helpers)
+	j.run((*span).first)
+	j.close()
+	failed := j.failure
+	j.body, j.ranges, j.failure = nil, nil, nil
+	jobs.put(j)
+	if failed != nil {
+		failed.panic()
+	}
 }
 
 // post opens the job to workers and wakes as many as it can use.
@@ -140,7 +152,11 @@ func (j *job) post(helpers int) {
 func (j *job) run(take func(*span) (i int, ok bool)) {
 	defer j.recover()
 	for i, ok := take(&j.left); ok; i, ok = take(&j.left) {
-		j.body(i)
+		if j.ranges == nil {
+			j.body(i)
+		} else {
+			j.ranges(i*j.grain, min(j.n, (i+1)*j.grain))
+		}
 	}
 }
 
