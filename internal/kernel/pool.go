@@ -39,12 +39,13 @@ var pool struct {
 
 // A job is one call of Parallel or of chunks.
 type job struct {
-	body   func(i int)
-	ranges func(lo, hi int) // called instead with grain elements of n
-	grain  int
-	n      int
-	left   span
-	busy   atomic.Int32 // workers inside run
+	body func(i int)
+	left span
+	busy atomic.Int32 // workers inside run
+
+	// What chunks has instead of a body: each index is grain elements of n.
+	ranges   func(lo, hi int)
+	grain, n int
 
 	// Guarded by pool.mu.
 	seats   int // how many more workers may join
