@@ -117,17 +117,10 @@ func (n *quantizedRows[F]) run(y, x []F) (written bool) {
 		kernel.QuantizeRows(c.codes, c.scales, x, n.rows, n.cols, quant.MaxCode(n.Bits))
 	}
 	c.written = false
-	if n.Lambda == 1 {
-		if !n.readers.wantValues() {
-			return false
-		}
-		kernel.DequantizeRows(y, c.codes, c.scales, n.rows, n.cols)
-		return true
+	if n.Lambda == 1 && !n.readers.wantValues() {
+		return false
 	}
-	for r := range n.rows {
-		lo, hi := r*n.cols, (r+1)*n.cols
-		blend(y[lo:hi], x[lo:hi], c.codes[lo:hi], c.scales[r], F(n.Lambda))
-	}
+	kernel.BlendRows(y, x, c.codes, c.scales, n.rows, n.cols, F(n.Lambda))
 	return true
 }
 

@@ -134,7 +134,7 @@ func fakeQuantWeight[F kernel.Float](w *G.Node, q *WeightQuantizer) (*G.Node, er
 			o.unwritten = true
 			return nil
 		}
-		blend(y, x, c.codes, gamma, F(q.Lambda))
+		kernel.Blend(y, x, c.codes, gamma, F(q.Lambda))
 		return quant.Apply(q.Noise, y, x, gamma, q.Seed, q.Step)
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
@@ -162,22 +162,4 @@ func spare[F kernel.Float](n quant.Noise, dx, grad []F, seed, step uint64) {
 	if n.Kind == quant.BlockNoise {
 		quant.Apply(n, dx, grad, 0, seed, step)
 	}
-}
-
-// blend writes y = x + lambda (code*scale - x).
-func blend[F kernel.Float](y, x []F, codes []int8, scale, lambda F) {
-	const chunk = 1 << 16
-	kernel.Parallel((len(y)+chunk-1)/chunk, func(i int) {
-		lo, hi := i*chunk, min(len(y), (i+1)*chunk)
-		y, x, codes := y[lo:hi], x[lo:hi], codes[lo:hi]
-		if lambda == 1 {
-			for i, c := range codes {
-				y[i] = F(c) * scale
-			}
-			return
-		}
-		for i, c := range codes {
-			y[i] = x[i] + lambda*(F(c)*scale-x[i])
-		}
-	})
 }

@@ -169,7 +169,7 @@ func pact[F kernel.Float](x, alpha *G.Node, bits int) (*G.Node, error) {
 		quant.PACTForward(y, values[F](in[0]), alpha)
 		c.scales[0] = alpha / F(int(1)<<bits-1)
 		kernel.QuantizeRowsStatic(c.codes, y, 1, len(y), c.scales[0], 1<<bits-1)
-		blend(y, y, c.codes, c.scales[0], 1)
+		kernel.Blend(y, y, c.codes, c.scales[0], 1)
 		return nil
 	}
 	o.diff = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -190,11 +191,20 @@ func pick[F kernel.Float](node *G.Node, name string, data []F, shape ...int) (*G
 	return o.apply()
 }
 
-// values returns the numbers of a dense tensor or of a scalar.
-func values[T kernel.Float | int32](v G.Value) []T {
-	data, ok := v.Data().([]T)
-	if !ok {
+// values returns the numbers of a dense tensor. Its method Data would take new
+// memory for the interface.
+func values[T kernel.Float | int32](v G.Value) (data []T) {
+	dense, ok := v.(*tensor.Dense)
+	if !ok || dense.IsScalar() || dense.Dtype().Type != reflect.TypeFor[T]() {
 		panic(fmt.Sprintf("got %T of %v, want %T", v.Data(), v.Shape(), data))
+	}
+	switch data := any(&data).(type) {
+	case *[]float32:
+		*data = dense.Float32s()
+	case *[]float64:
+		*data = dense.Float64s()
+	case *[]int32:
+		*data = dense.Int32s()
 	}
 	return data
 }

@@ -188,7 +188,7 @@ func (n *ruled[F]) eachRun(body func(group, lo, hi int)) {
 // blend writes y = x + lambda ((code-zero)*scale - x).
 func (n *ruled[F]) blend(y, x []F, codes []int8, group int, lambda F) {
 	if len(n.tensor.Zeros) == 0 {
-		blend(y, x, codes, n.scales[group], lambda)
+		kernel.Blend(y, x, codes, n.scales[group], lambda)
 		return
 	}
 	zero, scale := int(n.tensor.Zeros[group]), n.scales[group]

@@ -3,13 +3,38 @@ package nn
 import (
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"trefoil/internal/kernel"
 	"trefoil/quant"
 )
+
+// A panic in a kernel, here on a worker, is the error of the operation.
+func TestPanicsAreErrors(t *testing.T) {
+	defer kernel.SetThreads(kernel.SetThreads(2))
+	o, _ := newOp[float32]("Broken", 2)
+	o.run = func([]G.Value) error {
+		var began sync.WaitGroup
+		began.Add(2)
+		kernel.Parallel(2, func(i int) { // one index a goroutine
+			began.Done()
+			began.Wait()
+			if i == 1 {
+				panic("index 1 is bad")
+			}
+		})
+		return nil
+	}
+	for range 20 {
+		if _, err := o.Do(); err == nil || err.Error() != "Broken: index 1 is bad" {
+			t.Fatalf("got the error %v", err)
+		}
+	}
+}
 
 // What is documented about numbers that are not finite: b1.58's own nodes show
 // them in their values, the same rules as quantizers end the run.

@@ -59,3 +59,20 @@ func benchmarkStep(b *testing.B, a arch.Config, q schedule.Quantization, optimiz
 	}
 	b.ReportMetric(float64(len(n.Inputs)*b.N)/b.Elapsed().Seconds(), "tokens/s")
 }
+
+// BenchmarkBlendStep is one step of the default configuration's model in the
+// middle of its blend.
+func BenchmarkBlendStep(b *testing.B) {
+	c := config.Default()
+	n, err := NewNetwork(c.Model.Arch(c.Data.Tokenizer.Vocab), c.Quantization, c.Train.Batch, c.Seed)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer n.Close()
+	step := stepOf(b, n, c.Quantization, c.Train.Optimizer)
+	step()
+	for b.Loop() {
+		step()
+	}
+	b.ReportMetric(float64(len(n.Inputs)*b.N)/b.Elapsed().Seconds(), "tokens/s")
+}

@@ -14,6 +14,7 @@ type gradients struct {
 	parameters []*layers.Parameter
 	sums       []*tensor.Dense // nil when an update takes one pass
 	passes     int
+	model      []G.ValueGrad // the parameters with their gradients, for a solver
 }
 
 func newGradients(parameters []*layers.Parameter, passes int) *gradients {
@@ -21,6 +22,13 @@ func newGradients(parameters []*layers.Parameter, passes int) *gradients {
 	if passes > 1 {
 		for _, p := range parameters {
 			g.sums = append(g.sums, tensor.New(tensor.WithShape(p.Shape...), tensor.Of(tensor.Float32)))
+		}
+	}
+	for i, p := range parameters {
+		if passes > 1 {
+			g.model = append(g.model, summed{p.Node, g.sums[i]})
+		} else {
+			g.model = append(g.model, p.Node)
 		}
 	}
 	return g
@@ -33,25 +41,13 @@ func (g *gradients) add(i int) error {
 		if err != nil {
 			return err
 		}
-		s := sum.Data().([]float32)
+		s := numbers(sum)
 		if i == 0 {
 			clear(s)
 		}
 		kernel.Combine(s, 1, s, 1/float32(g.passes), d)
 	}
 	return nil
-}
-
-// model returns the parameters with their gradients for a solver.
-func (g *gradients) model() []G.ValueGrad {
-	model := make([]G.ValueGrad, len(g.parameters))
-	for i, p := range g.parameters {
-		model[i] = p.Node
-		if g.sums != nil {
-			model[i] = summed{p.Node, g.sums[i]}
-		}
-	}
-	return model
 }
 
 type summed struct {

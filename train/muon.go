@@ -17,8 +17,8 @@ type muonBlock struct {
 	first, lines, length, stride int
 }
 
-// muonBlocks divides the shorter side of a parameter's matrix into blocks of
-// at most o.muonBlock, as even as can be; 0 leaves it whole.
+// muonBlocks divides the shorter side of a matrix [rows, cols] into blocks of at
+// most so many, as even as can be; 0 leaves it whole.
 //
 // The work of Newton-Schulz steps on a matrix grows with the square of its
 // shorter side, that of training with the number of tokens: at width 512 and
@@ -26,28 +26,35 @@ type muonBlock struct {
 // rest. Blocks are made orthogonal one by one where Muon is sharded over
 // devices, too (Khaled et al. 2025, "MuonBP: Faster Muon via Block-Periodic
 // Orthogonalization", arXiv:2510.16981).
-func (o *Optimizer) muonBlocks(s *state, w, g []float32, decay float64) []muonBlock {
-	k, count := min(s.rows, s.cols), 1
-	if o.muonBlock > 0 {
-		count = (k + o.muonBlock - 1) / o.muonBlock
+func muonBlocks(rows, cols, most int) []*muonBlock {
+	k, count := min(rows, cols), 1
+	if most > 0 {
+		count = (k + most - 1) / most
 	}
-	blocks := make([]muonBlock, count)
+	blocks := make([]*muonBlock, count)
 	for i := range blocks {
 		first, last := i*k/count, (i+1)*k/count
 		n := last - first
-		b := muonBlock{w: w, m: s.mean, g: g, rows: n, cols: s.cols, first: first * s.cols, lines: n, length: s.cols, stride: s.cols}
-		if s.rows > s.cols {
-			b.rows, b.cols = s.rows, n
-			b.first, b.lines, b.length = first, s.rows, n
+		b := &muonBlock{rows: n, cols: cols, first: first * cols, lines: n, length: cols, stride: cols}
+		if rows > cols {
+			b.rows, b.cols = rows, n
+			b.first, b.lines, b.length = first, rows, n
 		}
-		b.keep = float32(1 - o.MuonLR*decay)
-		b.rate = float32(-o.MuonLR * 0.2 * math.Sqrt(float64(max(s.rows, s.cols))))
 		blocks[i] = b
 	}
 	return blocks
 }
 
-// muon updates blocks by their momentum, made orthogonal (Jordan et al. 2024,
+// aim sets what the blocks of a matrix do in the next step.
+func (o *Optimizer) aim(s *state, w, g []float32, decay float64) {
+	for _, b := range s.blocks {
+		b.w, b.m, b.g = w, s.mean, g
+		b.keep = float32(1 - o.MuonLR*decay)
+		b.rate = float32(-o.MuonLR * 0.2 * math.Sqrt(float64(max(s.rows, s.cols))))
+	}
+}
+
+// muon updates all blocks by their momentum, made orthogonal (Jordan et al. 2024,
 // "Muon: An optimizer for hidden layers in neural networks"), in steps of
 // AdamW's size (Liu et al. 2025, arXiv:2502.16982, equation 4), the gradient
 // multiplied by scale before:
@@ -57,11 +64,11 @@ func (o *Optimizer) muonBlocks(s *state, w, g []float32, decay float64) []muonBl
 //
 // rows and cols are those of the matrix, so that the root mean square of the
 // update does not depend on the blocks.
-func (o *Optimizer) muon(blocks []muonBlock, scale float32) {
+func (o *Optimizer) muon(scale float32) {
 	// A block a core: its products are too small to be shared by several.
-	kernel.Parallel(len(blocks), func(i int) {
+	kernel.Parallel(len(o.blocks), func(i int) {
 		room := o.orthogonalizers.take()
-		blocks[i].update(room, scale)
+		o.blocks[i].update(room, scale)
 		o.orthogonalizers.put(room)
 	})
 }

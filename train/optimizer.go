@@ -5,6 +5,7 @@ import (
 	"math"
 
 	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 
 	"trefoil/arch"
 	"trefoil/config"
@@ -28,6 +29,8 @@ type Optimizer struct {
 	muonBlock          int
 	steps              int
 	states             []*state
+	gradients          [][]float32  // of the present step
+	blocks             []*muonBlock // of all matrices
 	orthogonalizers    orthogonalizers
 }
 
@@ -40,6 +43,7 @@ type state struct {
 	decays     bool
 	mean       []float32 // of the gradient; muon's momentum
 	square     []float32 // of the squared gradient; nil for muon
+	blocks     []*muonBlock
 }
 
 const adamEps = 1e-8
@@ -55,11 +59,14 @@ func NewOptimizer(t config.Train, parameters []*layers.Parameter) *Optimizer {
 		s := &state{name: p.Name, decays: p.Kind != arch.Norm, mean: make([]float32, p.Size())}
 		if t.Optimizer == config.Muon && p.Kind == arch.Linear && len(p.Shape) > 1 {
 			s.rows, s.cols = p.Shape[0], p.Size()/p.Shape[0]
+			s.blocks = muonBlocks(s.rows, s.cols, o.muonBlock)
+			o.blocks = append(o.blocks, s.blocks...)
 		} else {
 			s.square = make([]float32, p.Size())
 		}
 		o.states = append(o.states, s)
 	}
+	o.gradients = make([][]float32, len(o.states))
 	return o
 }
 
@@ -77,18 +84,17 @@ func (o *Optimizer) Step(model []G.ValueGrad) error {
 	if len(model) != len(o.states) {
 		return fmt.Errorf("optimizer: got %d parameters, want %d", len(model), len(o.states))
 	}
-	gradients := make([][]float32, len(model))
 	sum := 0.0
 	for i, m := range model {
 		v, err := m.Grad()
 		if err != nil {
 			return fmt.Errorf("optimizer: %s: %w", o.states[i].name, err)
 		}
-		gradients[i] = v.Data().([]float32)
-		sum += kernel.SumSquares(gradients[i])
+		o.gradients[i] = numbers(v)
+		sum += kernel.SumSquares(o.gradients[i])
 	}
 	if math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return o.blame(gradients)
+		return o.blame()
 	}
 	o.Norm = math.Sqrt(sum)
 	scale := 1.0
@@ -96,15 +102,14 @@ func (o *Optimizer) Step(model []G.ValueGrad) error {
 		scale = o.clip / o.Norm
 	}
 	o.steps++
-	var blocks []muonBlock
 	for i, m := range model {
-		s, w, g := o.states[i], m.Value().Data().([]float32), gradients[i]
+		s, w, g := o.states[i], numbers(m.Value()), o.gradients[i]
 		decay := 0.0
 		if s.decays {
 			decay = o.WeightDecay
 		}
 		if s.square == nil {
-			blocks = append(blocks, o.muonBlocks(s, w, g, decay)...)
+			o.aim(s, w, g, decay)
 			continue
 		}
 		kernel.AdamW(w, s.mean, s.square, g, kernel.AdamWStep{
@@ -112,15 +117,19 @@ func (o *Optimizer) Step(model []G.ValueGrad) error {
 			WeightDecay: decay, GradScale: scale, Step: o.steps,
 		})
 	}
-	o.muon(blocks, float32(scale))
+	o.muon(float32(scale))
 	return nil
 }
 
+// numbers returns the elements of a tensor of float32. Its method Data would
+// take new memory for the interface.
+func numbers(v G.Value) []float32 { return v.(*tensor.Dense).Float32s() }
+
 // blame finds the first gradient, in the order of the backward pass, that is
 // not finite, or too large to be squared.
-func (o *Optimizer) blame(gradients [][]float32) error {
-	i := len(gradients) - 1
-	for i > 0 && isFinite(kernel.SumSquares(gradients[i])) {
+func (o *Optimizer) blame() error {
+	i := len(o.gradients) - 1
+	for i > 0 && isFinite(kernel.SumSquares(o.gradients[i])) {
 		i--
 	}
 	return &NonFinite{o.states[i].name}

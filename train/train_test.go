@@ -188,7 +188,7 @@ func TestAccumulation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, m := range g.model() {
+	for i, m := range g.model {
 		v, err := m.Grad()
 		if err != nil {
 			t.Fatal(err)

@@ -242,7 +242,7 @@ func (t *trainer) update() error {
 	rate, decay := t.rate.At(step)
 	t.optimizer.LR, t.optimizer.MuonLR = t.Train.LR*rate, t.Train.MuonLR*rate
 	t.optimizer.WeightDecay = t.Train.WeightDecay * decay
-	if err := t.optimizer.Step(t.gradients.model()); err != nil {
+	if err := t.optimizer.Step(t.gradients.model); err != nil {
 		var bad *NonFinite
 		if errors.As(err, &bad) {
 			return t.diverged("the gradient is not finite", bad.Parameter)

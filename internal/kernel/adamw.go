@@ -21,8 +21,12 @@ type AdamWStep struct {
 //	v = v + (1-Beta2) * (g*g - v)
 //	w = w - LR*WeightDecay*w - LR/(1-Beta1^Step) * m / (sqrt(v/(1-Beta2^Step)) + Eps)
 func AdamW[F Float](w, m, v, g []F, p AdamWStep) {
-	k := adamWConstants[F](p)
-	chunks(len(w), grain, func(lo, hi int) {
+	k, n := adamWConstants[F](p), len(w)
+	if n <= grain { // without a function that captures
+		adamW(w, m[:n], v[:n], g[:n], k)
+		return
+	}
+	chunks(n, grain, func(lo, hi int) {
 		adamW(w[lo:hi], m[lo:hi], v[lo:hi], g[lo:hi], k)
 	})
 }

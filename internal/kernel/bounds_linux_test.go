@@ -95,6 +95,7 @@ func TestIntegerReadsStayInside(t *testing.T) {
 			QuantizeRows(codes(n, 0, 0), scale, x, 1, n, 127)
 			Ternarize(codes(n, 0, 0), x, 0.7)
 			DequantizeRows(x, codes(n, -128, 127), scale, 1, n)
+			BlendRows(x, at(n), codes(n, -128, 127), scale, 1, n, 0.3)
 			halves := atPageEnd(t, make([]uint16, n))
 			EncodeFloat16(halves, x)
 			DecodeFloat16(x, halves)

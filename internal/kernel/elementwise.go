@@ -57,16 +57,15 @@ func scale[F Float](dst []F, s F) {
 
 // FirstNonFinite returns the index of the first infinity or NaN in x, or -1.
 func FirstNonFinite[F Float](x []F) int {
-	first := make([]int, (len(x)+sumBlock-1)/sumBlock)
+	buf := callSpace()
+	defer buf.release()
+	first := grow(&buf.int32, (len(x)+sumBlock-1)/sumBlock)
 	Parallel(len(first), func(b int) {
-		lo := b * sumBlock
-		if first[b] = firstNonFinite(x[lo:min(len(x), lo+sumBlock)]); first[b] >= 0 {
-			first[b] += lo
-		}
+		first[b] = int32(firstNonFinite(x[b*sumBlock : min(len(x), (b+1)*sumBlock)]))
 	})
-	for _, i := range first {
+	for b, i := range first {
 		if i >= 0 {
-			return i
+			return b*sumBlock + int(i)
 		}
 	}
 	return -1
@@ -91,9 +90,13 @@ const sumBlock = 32768
 // SumSquares returns the sum of x^2, added up in float64 in an order that
 // depends on the length of x only.
 func SumSquares[F Float](x []F) float64 {
-	blocks := (len(x) + sumBlock - 1) / sumBlock
-	partial := make([]float64, blocks)
-	Parallel(blocks, func(b int) {
+	if len(x) <= sumBlock { // without a function that captures
+		return sumSquares(x)
+	}
+	buf := callSpace()
+	defer buf.release()
+	partial := grow(&buf.float64, (len(x)+sumBlock-1)/sumBlock)
+	Parallel(len(partial), func(b int) {
 		partial[b] = sumSquares(x[b*sumBlock : min(len(x), (b+1)*sumBlock)])
 	})
 	var sum float64

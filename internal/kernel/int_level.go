@@ -26,6 +26,7 @@ type integerKernels struct {
 	quantize16        func(codes *int16, x *float32, inv float32, n int)
 	quantizeColumns16 func(codes *int16, x, inv *float32, scale float32, n int)
 	dequantize8       func(x *float32, codes *int8, scale float32, n int)
+	blend8            func(y, x *float32, codes *int8, scale, lambda float32, n int)
 	prefetch          func(x *float32, ld, rows, n int)
 	encodeHalf        func(dst *uint16, src *float32, n int)
 	decodeHalf        func(dst *float32, src *uint16, n int)
@@ -113,6 +114,15 @@ func dequantize8[F Float](x []F, codes []int8, scale F) {
 		k.dequantize8(&x32[0], &codes[:n][0], float32(scale), n)
 	}
 	dequantize8Portable(x[n:], codes[n:], scale)
+}
+
+// blend8 writes y[i] = x[i] + lambda*(codes[i]*scale-x[i]).
+func blend8[F Float](y, x []F, codes []int8, scale, lambda F) {
+	k, x32, n := vectorPart(x)
+	if n > 0 {
+		k.blend8(&as32(y[:n])[0], &x32[0], &codes[:n][0], float32(scale), float32(lambda), n)
+	}
+	blend8Portable(y[n:], x[n:], codes[n:], scale, lambda)
 }
 
 // prefetch brings n columns of some rows of x, ld apart, towards the processor.

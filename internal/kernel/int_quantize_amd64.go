@@ -53,6 +53,13 @@ func quantizeColumns16AVX2(codes *int16, x *float32, inv *float32, scale float32
 //	}
 func dequantize8AVX2(x *float32, codes *int8, scale float32, n int)
 
+// blend8AVX2 moves floats towards those of codes; no product is fused with a sum.
+//
+//	for i := range n {
+//		y[i] = x[i] + lambda*(float32(codes[i])*scale-x[i])
+//	}
+func blend8AVX2(y *float32, x *float32, codes *int8, scale float32, lambda float32, n int)
+
 // scaleTileAVX2 makes floats of a tile of integer sums.
 //
 //	for r := range rows {
@@ -126,6 +133,13 @@ func quantizeColumns16AVX512(codes *int16, x *float32, inv *float32, scale float
 //		x[i] = float32(codes[i]) * scale
 //	}
 func dequantize8AVX512(x *float32, codes *int8, scale float32, n int)
+
+// blend8AVX512 moves floats towards those of codes; no product is fused with a sum.
+//
+//	for i := range n {
+//		y[i] = x[i] + lambda*(float32(codes[i])*scale-x[i])
+//	}
+func blend8AVX512(y *float32, x *float32, codes *int8, scale float32, lambda float32, n int)
 
 // scaleTileAVX512 makes floats of a tile of integer sums.
 //

@@ -302,6 +302,57 @@ loop:
 	VZEROUPPER
 	RET
 
+// func blend8AVX2(y *float32, x *float32, codes *int8, scale float32, lambda float32, n int)
+// Requires: AVX, AVX2
+TEXT ·blend8AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         codes+16(FP), BX
+	VBROADCASTSS scale+24(FP), Y8
+	VBROADCASTSS lambda+28(FP), Y9
+
+loop:
+	VMOVUPS   (DX), Y0
+	VPMOVSXBD (BX), Y4
+	VCVTDQ2PS Y4, Y4
+	VMULPS    Y8, Y4, Y4
+	VSUBPS    Y0, Y4, Y4
+	VMULPS    Y9, Y4, Y4
+	VADDPS    Y4, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VMOVUPS   32(DX), Y1
+	VPMOVSXBD 8(BX), Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y8, Y5, Y5
+	VSUBPS    Y1, Y5, Y5
+	VMULPS    Y9, Y5, Y5
+	VADDPS    Y5, Y1, Y1
+	VMOVUPS   Y1, 32(CX)
+	VMOVUPS   64(DX), Y2
+	VPMOVSXBD 16(BX), Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y8, Y6, Y6
+	VSUBPS    Y2, Y6, Y6
+	VMULPS    Y9, Y6, Y6
+	VADDPS    Y6, Y2, Y2
+	VMOVUPS   Y2, 64(CX)
+	VMOVUPS   96(DX), Y3
+	VPMOVSXBD 24(BX), Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y8, Y7, Y7
+	VSUBPS    Y3, Y7, Y7
+	VMULPS    Y9, Y7, Y7
+	VADDPS    Y7, Y3, Y3
+	VMOVUPS   Y3, 96(CX)
+	SUBQ      $-128, CX
+	SUBQ      $-128, DX
+	SUBQ      $-32, BX
+	SUBQ      $0x20, AX
+	JNE       loop
+	VZEROUPPER
+	RET
+
 // func scaleTileAVX2(y *float32, ldy int, sums *int32, offsets *int32, scales *float32, rows int, n int)
 // Requires: AVX, AVX2
 TEXT ·scaleTileAVX2(SB), NOSPLIT, $0-56
@@ -635,6 +686,41 @@ loop:
 	VMOVUPS   Z1, 64(CX)
 	SUBQ      $-128, CX
 	SUBQ      $-32, DX
+	SUBQ      $0x20, AX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func blend8AVX512(y *float32, x *float32, codes *int8, scale float32, lambda float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·blend8AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         codes+16(FP), BX
+	VBROADCASTSS scale+24(FP), Z8
+	VBROADCASTSS lambda+28(FP), Z9
+
+loop:
+	VMOVUPS   (DX), Z0
+	VPMOVSXBD (BX), Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z8, Z4, Z4
+	VSUBPS    Z0, Z4, Z4
+	VMULPS    Z9, Z4, Z4
+	VADDPS    Z4, Z0, Z0
+	VMOVUPS   Z0, (CX)
+	VMOVUPS   64(DX), Z1
+	VPMOVSXBD 16(BX), Z5
+	VCVTDQ2PS Z5, Z5
+	VMULPS    Z8, Z5, Z5
+	VSUBPS    Z1, Z5, Z5
+	VMULPS    Z9, Z5, Z5
+	VADDPS    Z5, Z1, Z1
+	VMOVUPS   Z1, 64(CX)
+	SUBQ      $-128, CX
+	SUBQ      $-128, DX
+	SUBQ      $-32, BX
 	SUBQ      $0x20, AX
 	JNE       loop
 	VZEROUPPER

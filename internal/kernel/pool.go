@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,16 +37,27 @@ var pool struct {
 	asleep  int
 }
 
-// A job is one call of Parallel.
+// A job is one call of Parallel or of chunks.
 type job struct {
 	body func(i int)
 	left span
 	busy atomic.Int32 // workers inside run
 
+	// What chunks has instead of a body: each index is grain elements of n.
+	ranges   func(lo, hi int)
+	grain, n int
+
 	// Guarded by pool.mu.
 	seats   int // how many more workers may join
 	waiting bool
 	done    chan struct{} // one value when waiting is set and busy falls to 0
+	failure *failure      // the first panic of the body
+}
+
+// A failure is a panic of a body.
+type failure struct {
+	value any
+	stack []byte // of the goroutine that it ended
 }
 
 var jobs freeList[job]
@@ -68,6 +81,9 @@ func SetThreads(n int) (previous int) {
 // handed out one by one, so make each of them worth some ten microseconds.
 // Calls must write to places that do not overlap. A body may itself call
 // Parallel.
+//
+// When a call panics, no more indices are handed out, and once the calls that
+// have begun are over Parallel panics with the value of the first panic.
 func Parallel(n int, body func(i int)) {
 	helpers := min(Threads(), n) - 1
 	if helpers <= 0 {
@@ -77,16 +93,8 @@ func Parallel(n int, body func(i int)) {
 		return
 	}
 	j := jobs.take()
-	if j.done == nil {
-		j.done = make(chan struct{}, 1)
-	}
-	j.body, j.seats = body, helpers
-	j.left.reset(n)
-	j.post(helpers)
-	j.run((*span).first)
-	j.close()
-	j.body = nil
-	jobs.put(j)
+	j.body = body
+	j.do(n, helpers)
 }
 
 // chunks calls body on consecutive ranges [lo, hi) that cover [0, n), in
@@ -95,15 +103,36 @@ func Parallel(n int, body func(i int)) {
 // same value in any range.
 func chunks(n, grain int, body func(lo, hi int)) {
 	grain = max(grain, (n+4*Threads()-1)/(4*Threads()), 1)
-	if n <= grain {
-		if n > 0 {
-			body(0, n)
+	count := (n + grain - 1) / grain
+	helpers := min(Threads(), count) - 1
+	if helpers <= 0 {
+		for lo := 0; lo < n; lo += grain {
+			body(lo, min(n, lo+grain))
 		}
 		return
 	}
-	Parallel((n+grain-1)/grain, func(i int) {
-		body(i*grain, min(n, (i+1)*grain))
-	})
+	j := jobs.take()
+	j.ranges, j.grain, j.n = body, grain, n
+	j.do(count, helpers)
+}
+
+// do runs the body for the indices below n, with up to so many helpers, at
+// least one, and puts the job back.
+func (j *job) do(n, helpers int) {
+	if j.done == nil {
+		j.done = make(chan struct{}, 1)
+	}
+	j.seats = helpers
+	j.left.reset(n)
+	j.post(helpers)
+	j.run((*span).first)
+	j.close()
+	failed := j.failure
+	j.body, j.ranges, j.failure = nil, nil, nil
+	jobs.put(j)
+	if failed != nil {
+		failed.panic()
+	}
 }
 
 // post opens the job to workers and wakes as many as it can use.
@@ -122,9 +151,35 @@ func (j *job) post(helpers int) {
 
 // run calls the body for indices that take hands out, until none is left.
 func (j *job) run(take func(*span) (i int, ok bool)) {
+	defer j.recover()
 	for i, ok := take(&j.left); ok; i, ok = take(&j.left) {
-		j.body(i)
+		if j.ranges == nil {
+			j.body(i)
+		} else {
+			j.ranges(i*j.grain, min(j.n, (i+1)*j.grain))
+		}
 	}
+}
+
+// recover ends a panic of the body, and the job: nobody gets an index any more.
+func (j *job) recover() {
+	value := recover()
+	if value == nil {
+		return
+	}
+	j.left.reset(0)
+	pool.mu.Lock()
+	if j.failure == nil {
+		j.failure = &failure{value, debug.Stack()}
+	}
+	pool.mu.Unlock()
+}
+
+// panic panics with the value. The stack goes before it, as a panic of its own:
+// whoever recovers gets the value, and a program that dies prints both.
+func (f *failure) panic() {
+	defer panic(f.value)
+	panic(fmt.Sprintf("in a body of kernel.Parallel:\n%s", f.stack))
 }
 
 // A span is the range of indices that nobody has taken yet: the first in the

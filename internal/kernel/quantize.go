@@ -112,6 +112,39 @@ func DequantizeRows[F Float](x []F, codes []int8, scales []F, rows, cols int) {
 	})
 }
 
+// Blend moves x towards the values of its codes, which have one scale:
+//
+//	y = x + lambda*(F(code)*scale - x)
+//
+// with each of the four operations rounded, at every level; where lambda is 1,
+// y = F(code)*scale. y may be x.
+func Blend[F Float](y, x []F, codes []int8, scale, lambda F) {
+	y, codes = y[:len(x)], codes[:len(x)]
+	chunks(len(x), grain, func(from, to int) {
+		blend(y[from:to], x[from:to], codes[from:to], scale, lambda)
+	})
+}
+
+// BlendRows is [Blend] of x and codes [rows, cols] with the scales [rows] of
+// the rows.
+func BlendRows[F Float](y, x []F, codes []int8, scales []F, rows, cols int, lambda F) {
+	y, x, codes, scales = y[:rows*cols], x[:rows*cols], codes[:rows*cols], scales[:rows]
+	chunks(rows, rowGrain(cols), func(from, to int) {
+		for r := from; r < to; r++ {
+			lo, hi := r*cols, (r+1)*cols
+			blend(y[lo:hi], x[lo:hi], codes[lo:hi], scales[r], lambda)
+		}
+	})
+}
+
+func blend[F Float](y, x []F, codes []int8, scale, lambda F) {
+	if lambda == 1 {
+		dequantize8(y, codes, scale)
+		return
+	}
+	blend8(y, x, codes, scale, lambda)
+}
+
 // maxGrad is the largest code of a gradient; the smallest is -maxGrad, so
 // that a product of 2^16 codes with ternary weights fits an int32.
 const maxGrad = math.MaxInt16

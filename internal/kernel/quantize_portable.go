@@ -54,6 +54,12 @@ func dequantize8Portable[F Float](x []F, codes []int8, scale F) {
 	}
 }
 
+func blend8Portable[F Float](y, x []F, codes []int8, scale, lambda F) {
+	for i, v := range x {
+		y[i] = v + F(lambda*(F(F(codes[i])*scale)-v))
+	}
+}
+
 // addAbsLanesPortable adds |x[i]| to lanes[i mod 32] for the whole groups of
 // 32 in x, and returns how many elements that was.
 func addAbsLanesPortable[F Float](lanes []F, x []F) int {

@@ -16,6 +16,7 @@ func init() {
 			quantize16(w)
 			quantizeColumns16(w)
 			dequantize8(w)
+			blend8(w)
 			scaleTile(w)
 			addScaledSums(w)
 			foldTile(w)
@@ -288,6 +289,29 @@ func dequantize8(w width) {
 		VPMOVSXBD(e.at(1, v), x)
 		VCVTDQ2PS(x, x)
 		VMULPS(scale, x, x)
+		VMOVUPS(x, e.at(0, v))
+	})
+	e.end()
+}
+
+func blend8(w width) {
+	TEXT("blend8"+w.suffix, NOSPLIT, "func(y, x *float32, codes *int8, scale, lambda float32, n int)")
+	Doc("blend8"+w.suffix+" moves floats towards those of codes; no product is fused with a sum.",
+		"",
+		"\tfor i := range n {",
+		"\t\ty[i] = x[i] + lambda*(float32(codes[i])*scale-x[i])",
+		"\t}")
+	e := newElementwise(w, []string{"y", "x", "codes"}, 4, 4, 1)
+	scale, lambda := w.broadcastTo("scale", w.all[8]), w.broadcastTo("lambda", w.all[9])
+	e.each(func(v int) {
+		x, q := w.all[v], w.all[4+v]
+		VMOVUPS(e.at(1, v), x)
+		VPMOVSXBD(e.at(2, v), q)
+		VCVTDQ2PS(q, q)
+		VMULPS(scale, q, q)
+		VSUBPS(x, q, q)
+		VMULPS(lambda, q, q)
+		VADDPS(q, x, x)
 		VMOVUPS(x, e.at(0, v))
 	})
 	e.end()
