@@ -120,7 +120,7 @@ func dequantize8[F Float](x []F, codes []int8, scale F) {
 func blend8[F Float](y, x []F, codes []int8, scale, lambda F) {
 	k, x32, n := vectorPart(x)
 	if n > 0 {
-		k.blend8(&as32(y[:n])[0], &x32[0], &codes[:n][0], float32(scale), float32(lambda), n)
+		k.blend8(&f32(y[:n])[0], &x32[0], &codes[:n][0], float32(scale), float32(lambda), n)
 	}
 	blend8Portable(y[n:], x[n:], codes[n:], scale, lambda)
 }
