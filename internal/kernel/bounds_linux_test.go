@@ -58,8 +58,10 @@ func TestReadsStayInside(t *testing.T) {
 			MinMax(a)
 			Argmax(a)
 			AdamW(a, b, make([]float32, n), d, AdamWStep{LR: 0.1, Beta1: 0.9, Beta2: 0.9, GradScale: 1, Eps: 1, Step: 1})
-			RMSNorm(a, at(1), b, c, 1, n, 1e-5)
-			RMSNormGrad(a, b, c, d, at(n), at(1), at(n), 1, n)
+			for _, rows := range []int{1, 4} {
+				RMSNorm(at(rows*n), at(rows), at(rows*n), c, rows, n, 1e-5)
+				RMSNormGrad(at(rows*n), b, at(rows*n), at(rows*n), c, at(rows), at(rows*n), rows, n)
+			}
 			SiLUGate(a, at(2*n), 1, n)
 			SiLUGateGrad(at(2*n), a, at(2*n), 1, n)
 			ReLU2Gate(a, at(2*n), 1, n)

@@ -33,6 +33,6 @@
 //
 // Slices must be long enough for the shape. A kernel panics, like any index or
 // slice out of range, where the capacity is too small, perhaps after a part of
-// the work and on a goroutine of its own. A slice that has the capacity but not
-// the length may be taken as longer: what lies behind it is then read or written.
+// the work. A slice that has the capacity but not the length may be taken as
+// longer: what lies behind it is then read or written.
 package kernel

@@ -42,6 +42,9 @@ func cube(x float64) float64 { return x * x * x }
 
 // bound is the first tile of run i.
 func (r runs) bound(i int) int {
+	if r.n == r.tiles { // too few for runs of several
+		return i
+	}
 	x := float64(i) / float64(r.n)
 	part := leastRun*x + (1-leastRun)*(cube(x-r.meet)+cube(r.meet))/r.cubes()
 	return int(math.Round(part * float64(r.tiles)))

@@ -72,9 +72,9 @@ const gainRows = 64
 // dx: the gradient of x on a way around the norm.
 func RMSNormGrad[F Float](dx, dgain []F, dy, x, gain, inv, around []F, rows, dim int) {
 	blocks := (rows + gainRows - 1) / gainRows
-	w := callSpaces.take()
-	defer callSpaces.put(w)
-	partial := floats[F](w, blocks*(dim+4))
+	buf := callSpace()
+	defer buf.release()
+	partial := floats[F](buf, blocks*(dim+4))
 	clear(partial)
 	Parallel(blocks, func(b int) {
 		sum, pulls := partial[b*dim:(b+1)*dim], partial[blocks*dim+4*b:][:4]

@@ -57,7 +57,7 @@ type job struct {
 // A failure is a panic of a body.
 type failure struct {
 	value any
-	stack []byte // of the goroutine that it ended
+	stack []byte // of the goroutine that panicked
 }
 
 var jobs freeList[job]
