@@ -95,19 +95,23 @@ func (g *product) rectangle(i0, i1, j0, j1 int) {
 			}
 			for j := j0; j < j1; j += g.cols {
 				n := min(g.cols, j1-j)
-				b, ldb := g.panel(s, g.b.from(p, j), k, n, m <= directRows || g.b.row <= compact)
 				above := 0 // rows of the block that are done, or lie above the diagonal
 				if g.lower {
-					if above = max(0, j-i) / g.rows * g.rows; above >= m {
-						break
-					}
+					above = g.firstRow(i, j)
+				}
+				if above >= m {
+					break
+				}
+				b, ldb := g.panel(s, g.b.from(p, j), k, n, m <= directRows || g.b.row <= compact)
+				if half := g.cols / 2; g.lower && n > half {
 					// The upper rows on the diagonal have only the panel's left half below it.
-					half := g.cols / 2
-					if end := min(m, max(0, j+half-i)/g.rows*g.rows); n > half && end > above {
+					end := min(m, g.firstRow(i, j+half))
+					if end > above {
 						g.tiles(g.c.from(i+above, j), a.from(above, 0), b, ldb, end-above, half, k, g.add || p > 0)
-						if above = end; above == m {
-							continue
-						}
+						above = end
+					}
+					if above == m {
+						continue
 					}
 				}
 				g.tiles(g.c.from(i+above, j), a.from(above, 0), b, ldb, m-above, n, k, g.add || p > 0)
@@ -115,6 +119,10 @@ func (g *product) rectangle(i0, i1, j0, j1 int) {
 		}
 	}
 }
+
+// firstRow returns the first row, counted from row i of c, of the tiles that
+// reach the diagonal in columns from j on, or lie below it.
+func (g *product) firstRow(i, j int) int { return max(0, j-i) / g.rows * g.rows }
 
 // oneRow computes columns from j0 on of row i, 32 at a time, from a b given
 // transposed. It returns the first column, before j1, that it has left.
